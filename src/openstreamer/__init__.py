@@ -1,0 +1,3 @@
+"""Openstreamer: a high-availability live media server."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Who may: users, roles, the loopback rule, limits and URL redaction."""

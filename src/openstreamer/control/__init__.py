@@ -1,0 +1,1 @@
+"""REST, metrics and pages: reads snapshots, sends commands, carries no media."""

@@ -1,0 +1,1 @@
+"""What turns several inputs into one continuous stream: policy, selector, timeline."""

@@ -1,0 +1,1 @@
+"""The one media model of the server: tracks, frames, codecs, clocks and the exception tree."""

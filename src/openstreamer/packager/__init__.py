@@ -1,0 +1,1 @@
+"""Frames to CMAF parts and segments, once per rendition, for HLS, DASH and the archive."""

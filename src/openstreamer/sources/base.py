@@ -1,0 +1,60 @@
+"""The contract of every source.
+
+A source is an async context manager. Entering it connects (and may raise); ``receive`` returns the next
+frames; leaving it closes everything it opened. It knows no hub and no stream.
+"""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+
+
+@dataclass(slots=True)
+class SourceStatistics:
+    """What a source counted since it was opened."""
+
+    received_bytes: int = 0
+    received_packets: int = 0
+    lost_packets: int = 0
+    dropped_frames: int = 0
+
+
+class Source(Protocol):
+    """Where frames come from.
+
+    Promises, checked by the contract suite for every source:
+
+    - the first frame of every video track is a key frame, and its ``track.config`` has all parameter sets;
+    - ``tracks`` is complete when the first frames are returned, so that a consumer need not guess whether
+      audio is still to come; a later change is a new ``Track`` object with the same ``id``;
+    - timestamps are in 90 kHz of the source's own origin, already unwrapped; DTS do not fall per track;
+    - ``receive`` never returns an empty list, and raises a :class:`SourceError` subclass when there is no
+      more: ``SourceEnded``, ``SourceUnreachable``, ``SourceRejected``, ``SourceStalled``;
+    - cancelling it returns within 200 ms; whatever it buffers is bounded.
+    """
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
+
+    async def receive(self) -> list[Frame]:
+        """The next frames in decoding order, at least one."""
+        ...
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks known so far; complete once ``receive`` has returned."""
+        ...
+
+    @property
+    def protocol(self) -> str:
+        """The metric label of this source: ``rtmp``, ``srt``, ``test`` …"""
+        ...
+
+    @property
+    def statistics(self) -> SourceStatistics: ...

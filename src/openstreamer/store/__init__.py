@@ -1,0 +1,1 @@
+"""The durable configuration: SQLAlchemy store, migrations, export and import."""

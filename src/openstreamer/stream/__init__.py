@@ -1,0 +1,1 @@
+"""One stream: its supervisor, wiring and status; and the reconciler over all of them."""
