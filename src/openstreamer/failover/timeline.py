@@ -1,0 +1,145 @@
+"""The one continuous clock of a stream, whatever its sources do.
+
+Sources deliver unwrapped 90 kHz timestamps of their own origin. The timeline adds one offset to all tracks of
+a source, so that its audio/video offset stays, and chooses that offset anew whenever a source begins or its
+clock jumps, so that the new frames continue where the old ones ended. Pure: no clock, no IO.
+"""
+
+from openstreamer.media.clock import FrameGrid, SampleClock
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+
+JUMP_90K = 2 * 90_000  # a step over 2 s is a restarted clock, not a late frame (DESIGN 5)
+DEFAULT_VIDEO_STEP_90K = 3_600  # 25 fps, until the first real step is known
+LONGEST_VIDEO_STEP_90K = 45_000  # what one frame may claim as its duration at the end of a source
+
+
+class _TrackClock:
+    """What the timeline remembers of one track."""
+
+    __slots__ = ("end_out", "grid", "last_in", "last_out", "offset", "samples", "step", "track")
+
+    def __init__(self, track: Track, offset: int) -> None:
+        self.track = track
+        self.offset = offset
+        self.last_in: int | None = None  # None: no frame in this epoch yet
+        self.last_out: int | None = None
+        self.end_out = 0
+        self.step = DEFAULT_VIDEO_STEP_90K
+        self.grid: FrameGrid | None = None
+        self.samples: SampleClock | None = None
+        self.describe(track)
+
+    def describe(self, track: Track) -> None:
+        """Take over the frame rate or sample rate of a new decoder configuration."""
+        self.track = track
+        if track.is_video:
+            self.grid = FrameGrid(track.config.frame_rate)  # type: ignore[union-attr]
+        else:
+            self.samples = SampleClock(track.config.timescale)  # type: ignore[union-attr]
+
+
+class Timeline:
+    """Maps the frames of successive sources to one rising clock.
+
+    ``start_90k`` is where the first frame lands: the stream's supervisor anchors it at Unix time, so that
+    media time keeps rising over restarts of the server.
+    """
+
+    def __init__(self, start_90k: int) -> None:
+        self.epoch = 0
+        self.jumps = 0
+        self.dropped_frames = 0
+        self._end = start_90k
+        self._offset: int | None = None
+        self._tracks: dict[int, _TrackClock] = {}
+
+    @property
+    def end_90k(self) -> int:
+        """Where the newest frame of all tracks ends."""
+        return self._end
+
+    def begin_epoch(self) -> int:
+        """A source begins, or begins again: its first frame continues where the last one ended."""
+        self.epoch += 1
+        self._offset = None
+        for clock in self._tracks.values():
+            clock.last_in = None
+        return self.epoch
+
+    def map(self, frames: list[Frame]) -> list[Frame]:
+        """Give ``frames`` stream time and epoch, in place. Frames that would repeat time already covered
+        (audio that overlaps the end of the previous source) are left out of the returned list."""
+        return [frame for frame in frames if self._place(frame)]
+
+    def _place(self, frame: Frame) -> bool:
+        clock = self._clock_of(frame)
+        dts_in = frame.dts_90k
+        last_in = clock.last_in
+        if last_in is None:
+            clock.offset = self._anchor(dts_in)
+        elif not -JUMP_90K <= dts_in - last_in <= JUMP_90K:
+            self._jump(clock, dts_in)
+        clock.last_in = dts_in
+        placed = self._place_video if frame.track.is_video else self._place_audio
+        if not placed(clock, frame, dts_in + clock.offset):
+            self.dropped_frames += 1
+            return False
+        frame.epoch = self.epoch
+        if clock.end_out > self._end:
+            self._end = clock.end_out
+        return True
+
+    def _clock_of(self, frame: Frame) -> _TrackClock:
+        clock = self._tracks.get(frame.track.id)
+        if clock is None:
+            clock = self._tracks[frame.track.id] = _TrackClock(frame.track, 0)
+        elif clock.track is not frame.track:
+            clock.describe(frame.track)
+        return clock
+
+    def _anchor(self, dts_in: int) -> int:
+        """The offset of this epoch; the epoch's first frame decides it."""
+        if self._offset is None:
+            self._offset = self._end - dts_in
+        return self._offset
+
+    def _jump(self, clock: _TrackClock, dts_in: int) -> None:
+        """The source's clock jumped on this track. The first track that jumps re-anchors the source; the
+        others follow to the same offset when their own jump arrives."""
+        shared = self._offset
+        expected = clock.last_out if clock.last_out is not None else self._end
+        if shared is None or shared == clock.offset or abs(dts_in + shared - expected) > JUMP_90K:
+            self.epoch += 1
+            self.jumps += 1
+            shared = self._offset = self._end - dts_in
+        clock.offset = shared
+
+    def _place_video(self, clock: _TrackClock, frame: Frame, dts: int) -> bool:
+        composition = frame.pts_90k - frame.dts_90k
+        assert clock.grid is not None
+        dts = clock.grid.snap(dts)
+        last = clock.last_out
+        if last is not None:
+            if dts <= last:  # a repeated or disordered stamp: a coded frame cannot be left out, so it moves
+                dts = last + 1
+            elif dts - last <= LONGEST_VIDEO_STEP_90K:
+                clock.step = dts - last
+        frame.dts_90k = dts
+        frame.pts_90k = dts + composition
+        clock.last_out = dts
+        clock.end_out = dts + clock.step
+        return True
+
+    def _place_audio(self, clock: _TrackClock, frame: Frame, dts: int) -> bool:
+        config = frame.track.config
+        samples = config.samples_in(frame.payload)  # type: ignore[union-attr]
+        assert clock.samples is not None
+        duration = samples * 90_000 // config.timescale  # type: ignore[union-attr]
+        if clock.last_out is not None and dts < clock.end_out - duration // 2:
+            return False
+        dts = clock.samples.place(dts, samples)
+        frame.dts_90k = frame.pts_90k = dts
+        clock.last_out = dts
+        clock.end_out = dts + duration
+        return True
