@@ -1,0 +1,110 @@
+"""Protection of the admin API while no user exists, and of browsers always.
+
+While there is no user the API answers this machine only: loopback peers, no request that passed a proxy,
+no host name that DNS could have pointed here (DNS rebinding). A browser on this machine is a deputy that any
+web page can use, so a change of state must also come from the API's own origin.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from openstreamer.access.addresses import is_loopback, parse_address
+from openstreamer.media.errors import AccessError
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1, those the API has
+
+FORWARDING_HEADERS = frozenset(
+    {
+        "forwarded",  # RFC 7239
+        "via",  # RFC 9110 section 7.6.3
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-forwarded-for",
+        "x-envoy-external-address",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+        "true-client-ip",
+    }
+)
+FORWARDING_PREFIX = "x-forwarded-"
+
+_ADD_A_USER = "add a user with `openstreamer user add` to use the API from elsewhere"
+
+
+def forwarding_header(headers: Mapping[str, str]) -> str | None:
+    """The name of a header that only a proxy adds, if there is one. Names are in lower case."""
+    for name in headers:
+        if name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIX):
+            return name
+    return None
+
+
+def is_local_host_name(host: str) -> bool:
+    """Whether DNS cannot have pointed ``host`` here: an IP address, or ``localhost`` (RFC 6761, 6.3)."""
+    if parse_address(host) is not None:
+        return True
+    name = host.rpartition(":")[0] if ":" in host else host
+    name = name.lower().rstrip(".")
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def require_local(peer: str | None, http_version: str, headers: Mapping[str, str]) -> None:
+    """Let only this machine's own, direct requests pass.
+
+    Raises:
+        AccessError: ``LOOPBACK_ONLY`` or ``HOST_NOT_ALLOWED``, with what to do about it.
+    """
+    if not is_loopback(peer):
+        raise AccessError(
+            f"no user exists yet, so the API answers this machine only; {_ADD_A_USER}", code="LOOPBACK_ONLY"
+        )
+    name = forwarding_header(headers)
+    if name is not None:
+        raise AccessError(
+            f"no user exists yet, and the header {name} says that a proxy forwards this; {_ADD_A_USER}",
+            code="LOOPBACK_ONLY",
+        )
+    if http_version == "1.0":
+        # nginx forwards by HTTP/1.0 and without any of the headers above unless it is told otherwise.
+        raise AccessError(
+            f"no user exists yet, and HTTP/1.0 is what a reverse proxy speaks; {_ADD_A_USER}",
+            code="LOOPBACK_ONLY",
+        )
+    host = headers.get("host", "")
+    if not is_local_host_name(host):
+        raise AccessError(
+            f"no user exists yet, so the API answers to localhost or an IP address, not to the name {host!r}",
+            code="HOST_NOT_ALLOWED",
+        )
+
+
+def require_same_origin(method: str, headers: Mapping[str, str], allowed_origins: frozenset[str]) -> None:
+    """Refuse changes that a page of another origin makes a browser send (Fetch standard, ``Origin``).
+
+    Clients that are no browsers send neither header and pass. ``allowed_origins`` are those of the
+    operator's CORS settings; ``*`` in it allows every origin.
+
+    Raises:
+        AccessError: ``CROSS_ORIGIN``.
+    """
+    if method in SAFE_METHODS:
+        return
+    origin = headers.get("origin")
+    if origin is None:
+        if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+            raise AccessError("a page of another origin may not change anything here", code="CROSS_ORIGIN")
+        return
+    if origin in allowed_origins or "*" in allowed_origins:
+        return
+    if not _same_authority(origin, headers.get("host", "")):
+        raise AccessError(f"a page of {origin} may not change anything here", code="CROSS_ORIGIN")
+
+
+def _same_authority(origin: str, host: str) -> bool:
+    # The scheme is not compared: a proxy in front may have ended TLS. ``null`` has no authority.
+    try:
+        authority = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return bool(authority) and authority.lower() == host.lower()

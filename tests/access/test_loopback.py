@@ -1,0 +1,105 @@
+"""The loopback rule and the protection of browsers."""
+
+import pytest
+
+from openstreamer.access.loopback import (
+    FORWARDING_HEADERS,
+    is_local_host_name,
+    require_local,
+    require_same_origin,
+)
+from openstreamer.media.errors import AccessError
+
+LOCAL = {"host": "localhost:8080"}
+
+
+def refused(peer: str | None, headers: dict[str, str], version: str = "1.1") -> str:
+    with pytest.raises(AccessError) as caught:
+        require_local(peer, version, headers)
+    return caught.value.code
+
+
+def test_this_machine_is_let_in() -> None:
+    require_local("127.0.0.1", "1.1", LOCAL)
+    require_local("::1", "2", {"host": "[::1]:8080"})
+
+
+@pytest.mark.parametrize("peer", ["192.0.2.1", "10.0.0.1", None, "2001:db8::1"])
+def test_another_machine_is_not(peer: str | None) -> None:
+    assert refused(peer, LOCAL) == "LOOPBACK_ONLY"
+
+
+@pytest.mark.parametrize("name", [*sorted(FORWARDING_HEADERS), "x-forwarded-for", "x-forwarded-anything"])
+def test_no_request_that_passed_a_proxy_is_let_in(name: str) -> None:
+    assert refused("127.0.0.1", {**LOCAL, name: "127.0.0.1"}) == "LOOPBACK_ONLY"
+
+
+def test_http_1_0_is_how_a_default_nginx_forwards_and_is_refused() -> None:
+    assert refused("127.0.0.1", LOCAL, "1.0") == "LOOPBACK_ONLY"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "evil.example:8080", "", "127.0.0.1.nip.io"]
+)
+def test_a_name_that_dns_could_have_pointed_here_is_refused(host: str) -> None:
+    assert refused("127.0.0.1", {"host": host}) == "HOST_NOT_ALLOWED"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:1", "a.localhost:8080", "127.0.0.1", "[::1]", "[::1]:8080", "10.1.2.3:80"],
+)
+def test_local_names_and_addresses_pass(host: str) -> None:
+    assert is_local_host_name(host)
+
+
+def crossing(
+    headers: dict[str, str], allowed: frozenset[str] = frozenset(), method: str = "POST"
+) -> str | None:
+    try:
+        require_same_origin(method, {**LOCAL, **headers}, allowed)
+    except AccessError as err:
+        return err.code
+    return None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": "http://localhost:8080"},
+        {"origin": "https://localhost:8080"},
+        {"sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "none"},
+    ],
+)
+def test_own_pages_and_clients_without_a_page_may_change_things(headers: dict[str, str]) -> None:
+    assert crossing(headers) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "http://localhost:3000"},
+        {"origin": "null"},
+        {"origin": ""},
+        {"origin": "http://[broken"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "http://evil.example", "sec-fetch-site": "same-origin"},
+    ],
+)
+def test_pages_of_other_origins_may_not(headers: dict[str, str]) -> None:
+    assert crossing(headers) == "CROSS_ORIGIN"
+    assert crossing(headers, method="DELETE") == "CROSS_ORIGIN"
+
+
+def test_reading_is_left_to_the_browsers_own_rule() -> None:
+    assert crossing({"origin": "http://evil.example"}, method="GET") is None
+
+
+def test_an_origin_that_the_operator_allows_may() -> None:
+    allowed = frozenset({"https://console.example"})
+    assert crossing({"origin": "https://console.example"}, allowed) is None
+    assert crossing({"origin": "https://other.example"}, allowed) == "CROSS_ORIGIN"
