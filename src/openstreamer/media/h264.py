@@ -1,26 +1,440 @@
-"""H.264."""
+"""H.264: parameter sets, the avcC record, and what an access unit is.
 
-from dataclasses import dataclass
+Specifications: ITU-T H.264 (section numbers without a name), ISO/IEC 14496-15 section 5.3.3.1 (avcC).
+Access units are length-prefixed with 4 bytes unless a function says otherwise.
+"""
+
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import ClassVar
+from typing import ClassVar, Self
+
+from openstreamer.media.bits import BitReader, remove_emulation_prevention
+from openstreamer.media.errors import MediaError
+from openstreamer.media.nal import (
+    ConfigurationReader,
+    change_nal_length_size,
+    check_parameter_sets,
+    iter_length_prefixed,
+    put_parameter_sets_first,
+    replace_parameter_sets,
+    split_annex_b,
+    to_annex_b,
+    to_length_prefixed,
+)
+from openstreamer.media.vui import (
+    PICTURE_SIDE_MAX,
+    Colour,
+    plausible_frame_rate,
+    read_aspect_ratio,
+    read_colour,
+)
+
+__all__ = [
+    "H264Config",
+    "H264Sps",
+    "avcc_nal_length_size",
+    "change_nal_length_size",
+    "is_random_access",
+    "iter_length_prefixed",
+    "parameter_sets_in",
+    "parse_sps",
+    "split_annex_b",
+    "to_annex_b",
+    "to_length_prefixed",
+]
+
+# nal_unit_type, Table 7-1
+NAL_SLICE = 1
+NAL_IDR = 5
+NAL_SEI = 6
+NAL_SPS = 7
+NAL_PPS = 8
+NAL_AUD = 9
+NAL_SPS_EXTENSION = 13
+
+SPS_MAX = 31  # numOfSequenceParameterSets has 5 bits
+PPS_MAX = 255  # numOfPictureParameterSets has 8 bits
+
+_SEI_RECOVERY_POINT = 6
+_SLICE_TYPES_I = frozenset((2, 4, 7, 9))  # I and SI, alone or "all slices of the picture" (Table 7-6)
+_PROFILES_WITH_CHROMA = frozenset((44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 144, 244))
+_PROFILES_WITHOUT_AVCC_TAIL = frozenset((66, 77, 88))
+_SLICE_HEADER_BYTES = 16  # first_mb_in_slice and slice_type need at most 9
+_SEI_BYTES_LOOKED_AT = 512
+
+
+@dataclass(frozen=True, slots=True)
+class H264Sps:
+    """What one sequence parameter set says (7.3.2.1.1 and E.1.1). Sizes are in luma samples.
+
+    ``reorder_frames`` is ``None`` when the stream does not say how many pictures may be out of order.
+    """
+
+    profile: int
+    constraint_flags: int
+    level: int
+    sps_id: int
+    chroma_format: int
+    bit_depth_luma: int
+    bit_depth_chroma: int
+    width: int
+    height: int
+    progressive: bool
+    sample_aspect_ratio: tuple[int, int] = (1, 1)
+    colour: Colour | None = None
+    frame_rate: Fraction | None = None
+    fixed_frame_rate: bool = False
+    reorder_frames: int | None = None
+    max_dec_frame_buffering: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Vui:
+    sample_aspect_ratio: tuple[int, int] = (1, 1)
+    colour: Colour | None = None
+    frame_rate: Fraction | None = None
+    fixed_frame_rate: bool = False
+    reorder_frames: int | None = None
+    max_dec_frame_buffering: int | None = None
+
+
+def parse_sps(nal: bytes) -> H264Sps:
+    """Reads a sequence parameter set NAL unit, its header byte included."""
+    if not nal or nal[0] & 0x1F != NAL_SPS:
+        raise MediaError("H.264 SPS: the NAL unit is of another type")
+    reader = BitReader(remove_emulation_prevention(nal[1:]), "H.264 SPS")
+    profile, constraint_flags, level = reader.u(8), reader.u(8), reader.u(8)
+    sps_id = reader.ue(31)
+    chroma_format, planes, depth_luma, depth_chroma = 1, 1, 8, 8
+    if profile in _PROFILES_WITH_CHROMA:
+        chroma_format, planes, depth_luma, depth_chroma = _read_chroma(reader)
+    reader.ue(12)  # log2_max_frame_num_minus4
+    order_type = _skip_picture_order_count(reader)
+    reader.ue(16)  # max_num_ref_frames
+    reader.skip(1)  # gaps_in_frame_num_value_allowed_flag
+    width, height, progressive = _read_size(reader, chroma_format if planes == 1 else 0)
+    vui = _read_vui(reader) if reader.flag() else _Vui()
+    reorder_frames = vui.reorder_frames
+    if reorder_frames is None and (order_type == 2 or profile == 66):
+        reorder_frames = 0  # 8.2.1.3 and A.2.1: output order is decoding order
+    return H264Sps(
+        profile=profile,
+        constraint_flags=constraint_flags,
+        level=level,
+        sps_id=sps_id,
+        chroma_format=chroma_format,
+        bit_depth_luma=depth_luma,
+        bit_depth_chroma=depth_chroma,
+        width=width,
+        height=height,
+        progressive=progressive,
+        sample_aspect_ratio=vui.sample_aspect_ratio,
+        colour=vui.colour,
+        frame_rate=vui.frame_rate,
+        fixed_frame_rate=vui.fixed_frame_rate,
+        reorder_frames=reorder_frames,
+        max_dec_frame_buffering=vui.max_dec_frame_buffering,
+    )
+
+
+def _read_chroma(reader: BitReader) -> tuple[int, int, int, int]:
+    """chroma_format_idc, number of separate colour planes, both bit depths; skips the scaling lists."""
+    chroma_format = reader.ue(3)
+    planes = 3 if chroma_format == 3 and reader.flag() else 1
+    depth_luma, depth_chroma = 8 + reader.ue(6), 8 + reader.ue(6)
+    reader.skip(1)  # qpprime_y_zero_transform_bypass_flag
+    if reader.flag():  # seq_scaling_matrix_present_flag
+        for index in range(12 if chroma_format == 3 else 8):
+            if reader.flag():
+                _skip_scaling_list(reader, 16 if index < 6 else 64)
+    return chroma_format, planes, depth_luma, depth_chroma
+
+
+def _skip_scaling_list(reader: BitReader, size: int) -> None:
+    last_scale = next_scale = 8
+    for _ in range(size):
+        if next_scale:
+            next_scale = (last_scale + reader.se()) % 256
+        last_scale = next_scale or last_scale
+
+
+def _skip_picture_order_count(reader: BitReader) -> int:
+    order_type = reader.ue(2)
+    if order_type == 0:
+        reader.ue(12)  # log2_max_pic_order_cnt_lsb_minus4
+    elif order_type == 1:
+        reader.skip(1)  # delta_pic_order_always_zero_flag
+        reader.se()
+        reader.se()
+        for _ in range(reader.ue(255)):  # num_ref_frames_in_pic_order_cnt_cycle
+            reader.se()
+    return order_type
+
+
+def _read_size(reader: BitReader, chroma_array_type: int) -> tuple[int, int, bool]:
+    """Width and height after cropping (equations 7-13 to 7-22), and whether every picture is a frame."""
+    side_mbs_max = PICTURE_SIDE_MAX // 16
+    width = 16 * (reader.ue(side_mbs_max) + 1)
+    map_units = reader.ue(side_mbs_max) + 1
+    progressive = reader.flag()
+    height = 16 * map_units * (1 if progressive else 2)
+    if not progressive:
+        reader.skip(1)  # mb_adaptive_frame_field_flag
+    reader.skip(1)  # direct_8x8_inference_flag
+    if reader.flag():  # frame_cropping_flag
+        unit_x = 2 if chroma_array_type in (1, 2) else 1
+        unit_y = (2 if chroma_array_type == 1 else 1) * (1 if progressive else 2)
+        width -= unit_x * (reader.ue() + reader.ue())
+        height -= unit_y * (reader.ue() + reader.ue())
+    if width <= 0 or height <= 0:
+        raise MediaError("H.264 SPS: the cropping leaves no picture")
+    return width, height, progressive
+
+
+def _read_vui(reader: BitReader) -> _Vui:
+    sample_aspect_ratio = read_aspect_ratio(reader)
+    colour = read_colour(reader)
+    frame_rate, fixed = None, False
+    if reader.flag():  # timing_info_present_flag
+        ticks, time_scale = reader.u(32), reader.u(32)
+        fixed = reader.flag()
+        frame_rate = plausible_frame_rate(time_scale, 2 * ticks)  # a tick is a field, E.2.1
+    has_hrd = False
+    for _ in ("nal", "vcl"):
+        if reader.flag():
+            has_hrd = True
+            _skip_hrd(reader)
+    if has_hrd:
+        reader.skip(1)  # low_delay_hrd_flag
+    reader.skip(1)  # pic_struct_present_flag
+    reorder, buffering = _read_bitstream_restriction(reader) if reader.flag() else (None, None)
+    return _Vui(sample_aspect_ratio, colour, frame_rate, fixed, reorder, buffering)
+
+
+def _skip_hrd(reader: BitReader) -> None:
+    count = reader.ue(31) + 1
+    reader.skip(8)  # bit_rate_scale, cpb_size_scale
+    for _ in range(count):
+        reader.ue()
+        reader.ue()
+        reader.skip(1)
+    reader.skip(20)  # four lengths of 5 bits
+
+
+def _read_bitstream_restriction(reader: BitReader) -> tuple[int, int]:
+    """max_num_reorder_frames and max_dec_frame_buffering."""
+    reader.skip(1)  # motion_vectors_over_pic_boundaries_flag
+    for _ in range(4):  # two denominators, two motion vector lengths
+        reader.ue()
+    return reader.ue(), reader.ue()
 
 
 @dataclass(frozen=True, slots=True)
 class H264Config:
-    """The parameter sets of an H.264 track."""
+    """The parameter sets of an H.264 track; ``info`` is what the first SPS, the active one, says."""
 
     codec: ClassVar[str] = "h264"
     sps: tuple[bytes, ...]
     pps: tuple[bytes, ...]
+    sps_extensions: tuple[bytes, ...] = ()
+    info: H264Sps = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_parameter_sets("H.264 SPS", self.sps, SPS_MAX)
+        check_parameter_sets("H.264 PPS", self.pps, PPS_MAX)
+        if self.sps_extensions:
+            check_parameter_sets("H.264 SPS extension", self.sps_extensions, PPS_MAX)
+        object.__setattr__(self, "info", parse_sps(self.sps[0]))
+
+    @classmethod
+    def from_parameter_sets(cls, sps: tuple[bytes, ...], pps: tuple[bytes, ...]) -> Self:
+        """The configuration of a stream that carries its parameter sets in band or in SDP."""
+        return cls(tuple(sps), tuple(pps))
+
+    @classmethod
+    def from_avcc(cls, avcc: bytes) -> Self:
+        """Reads an AVCDecoderConfigurationRecord.
+
+        Its NAL length size is a property of the samples, not of the decoder: see
+        :func:`avcc_nal_length_size` and :func:`change_nal_length_size`.
+        """
+        avcc_nal_length_size(avcc)
+        reader = ConfigurationReader(avcc, "avcC", 5)
+        sps = reader.nals(reader.number(1) & 0x1F)
+        pps = reader.nals(reader.number(1))
+        extensions: list[bytes] = []
+        if avcc[1] not in _PROFILES_WITHOUT_AVCC_TAIL and not reader.at_end:  # writers leave the tail out
+            reader.take(3)  # chroma format and bit depths: the SPS says them too
+            extensions = reader.nals(reader.number(1))
+        return cls(tuple(sps), tuple(pps), tuple(extensions))
+
+    def avcc(self) -> bytes:
+        """The AVCDecoderConfigurationRecord, for samples with 4-byte lengths."""
+        pieces = [b"\x01", self.sps[0][1:4], b"\xff", bytes((0xE0 | len(self.sps),))]
+        pieces += [len(nal).to_bytes(2, "big") + nal for nal in self.sps]
+        pieces.append(bytes((len(self.pps),)))
+        pieces += [len(nal).to_bytes(2, "big") + nal for nal in self.pps]
+        info = self.info
+        if info.profile not in _PROFILES_WITHOUT_AVCC_TAIL:
+            depths = 0xF8 | info.bit_depth_luma - 8, 0xF8 | info.bit_depth_chroma - 8
+            pieces.append(bytes((0xFC | info.chroma_format, *depths, len(self.sps_extensions))))
+            pieces += [len(nal).to_bytes(2, "big") + nal for nal in self.sps_extensions]
+        return b"".join(pieces)
+
+    def with_parameter_sets_from(self, payload: bytes) -> "H264Config":
+        """The configuration after ``payload``: this very object when it brings nothing new.
+
+        Sets replace those of the same id; an SPS found in band becomes the active one.
+        """
+        sps, pps = parameter_sets_in(payload)
+        if not sps and not pps:
+            return self
+        merged_sps = put_parameter_sets_first(self.sps, sps, _sps_id)[:SPS_MAX] if sps else self.sps
+        merged_pps = replace_parameter_sets(self.pps, pps, _pps_id)[:PPS_MAX] if pps else self.pps
+        if merged_sps == self.sps and merged_pps == self.pps:
+            return self
+        return H264Config(merged_sps, merged_pps, self.sps_extensions)
+
+    @property
+    def codec_string(self) -> str:
+        """RFC 6381: profile, constraint flags and level in hexadecimal (ISO/IEC 14496-15 Annex E.2)."""
+        return "avc1." + self.sps[0][1:4].hex()
 
     @property
     def width(self) -> int:
-        return 0
+        """Luma samples per line after cropping."""
+        return self.info.width
 
     @property
     def height(self) -> int:
-        return 0
+        """Lines after cropping."""
+        return self.info.height
 
     @property
     def frame_rate(self) -> Fraction | None:
-        return None
+        """Frames per second if the stream declares them; see ``info.fixed_frame_rate``."""
+        return self.info.frame_rate
+
+    @property
+    def sample_aspect_ratio(self) -> tuple[int, int]:
+        """Width : height of one sample."""
+        return self.info.sample_aspect_ratio
+
+    @property
+    def profile(self) -> int:
+        """``profile_idc``."""
+        return self.info.profile
+
+    @property
+    def level(self) -> int:
+        """``level_idc``: ten times the level."""
+        return self.info.level
+
+
+def avcc_nal_length_size(avcc: bytes) -> int:
+    """How many bytes the lengths have in samples that belong to this avcC: 1, 2 or 4."""
+    if len(avcc) < 6 or avcc[0] != 1:
+        raise MediaError("avcC: too short, or of an unknown version")
+    size = (avcc[4] & 3) + 1
+    if size == 3:
+        raise MediaError("avcC: NAL lengths of 3 bytes are not allowed")
+    return size
+
+
+def parameter_sets_in(payload: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """The SPS and PPS in front of the first slice of ``payload``.
+
+    On an access unit without them this looks at NAL unit headers up to the first slice only: a parameter
+    set behind a slice would begin the next access unit (7.4.1.2.3).
+    """
+    sps: tuple[bytes, ...] = ()
+    pps: tuple[bytes, ...] = ()
+    position = 0
+    end = len(payload)
+    while position + 4 < end:
+        start = position + 4
+        position = start + int.from_bytes(payload[position:start], "big")
+        if position == start:
+            continue
+        kind = payload[start] & 0x1F
+        if NAL_SLICE <= kind <= NAL_IDR:
+            break
+        if kind == NAL_SPS:
+            sps += (payload[start:position],)
+        elif kind == NAL_PPS:
+            pps += (payload[start:position],)
+    if position > end:
+        raise MediaError(f"a NAL unit ends {position - end} bytes behind its access unit")
+    return sps, pps
+
+
+def is_random_access(payload: bytes) -> bool:
+    """Whether decoding can begin with this access unit.
+
+    It can at an IDR picture, and at a picture of I slices only that carries a recovery point SEI message
+    with ``recovery_frame_cnt`` 0 (D.2.8): that is how open GOPs of broadcast encoders begin. A recovery
+    point with a count above 0 (periodic intra refresh) is none: a picture that is whole only some frames
+    later cannot begin a segment. An I picture alone is none either, since later pictures may refer to
+    earlier ones. NAL units up to the first slice decide, unless there is such a recovery point.
+    """
+    position = 0
+    end = len(payload)
+    recovery_point = False
+    while position + 4 < end:
+        start = position + 4
+        position = start + int.from_bytes(payload[position:start], "big")
+        if position == start:
+            continue
+        kind = payload[start] & 0x1F
+        if kind == NAL_SLICE:
+            return recovery_point and _only_intra_slices(payload)
+        if kind == NAL_IDR:
+            return True
+        if kind == NAL_SEI and not recovery_point:
+            nal = payload[start : min(position, start + _SEI_BYTES_LOOKED_AT)]
+            recovery_point = _has_recovery_point(nal)
+    return False
+
+
+def _only_intra_slices(payload: bytes) -> bool:
+    for nal in iter_length_prefixed(payload):
+        if nal[0] & 0x1F == NAL_SLICE:
+            header = remove_emulation_prevention(nal[1 : 1 + _SLICE_HEADER_BYTES])
+            reader = BitReader(header, "H.264 slice header")
+            reader.ue()  # first_mb_in_slice
+            if reader.ue(9) not in _SLICE_TYPES_I:
+                return False
+    return True
+
+
+def _has_recovery_point(nal: bytes) -> bool:
+    """Whether an SEI NAL unit has a recovery point with ``recovery_frame_cnt`` 0 (7.3.2.3, D.1.8)."""
+    messages = remove_emulation_prevention(nal)
+    position = 1
+    while position + 2 < len(messages):  # a type, a size and rbsp_trailing_bits at least
+        kind, position = _read_sei_number(messages, position)
+        size, position = _read_sei_number(messages, position)
+        if kind == _SEI_RECOVERY_POINT and position < len(messages):
+            return messages[position] >= 0x80  # the one-bit Exp-Golomb code of 0
+        position += size
+    return False
+
+
+def _read_sei_number(messages: bytes, position: int) -> tuple[int, int]:
+    """A number written as ff bytes and a last byte, and the position behind it."""
+    value = 0
+    while position < len(messages):
+        byte = messages[position]
+        value += byte
+        position += 1
+        if byte != 0xFF:
+            break
+    return value, position
+
+
+def _sps_id(nal: bytes) -> int:
+    return BitReader(remove_emulation_prevention(nal[4:16]), "H.264 SPS").ue(31)
+
+
+def _pps_id(nal: bytes) -> int:
+    return BitReader(remove_emulation_prevention(nal[1:12]), "H.264 PPS").ue(255)
