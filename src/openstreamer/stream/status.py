@@ -155,7 +155,7 @@ def judge(
         if _stale(at_ns, now_ns, input_window_ns)
     ]
     flowing = bool(seen.track_frame_ns) and len(silent) < len(seen.track_frame_ns)
-    if seen.waits_for_publisher and not flowing:
+    if seen.waits_for_publisher:
         return StreamStatus.IDLE, ["waiting for a publisher", *seen.unsupported]
     reasons = [seen.input_problem] if seen.input_problem else []
     if not seen.track_frame_ns and not reasons:

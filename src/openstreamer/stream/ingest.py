@@ -1,0 +1,167 @@
+"""Keeps one input feeding the hub: open, first frame, silence, retry; for ever.
+
+``publish://`` inputs wait for a publisher instead of retrying. Everything that can be said about the input
+is observed here and read by the status.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from openstreamer.failover.timeline import Timeline
+from openstreamer.hub import Hub
+from openstreamer.media.errors import SourceEnded, SourceError, SourceStalled
+from openstreamer.sources.base import Source
+from openstreamer.stream.publish import PublishPoint
+from openstreamer.stream.tasks import Backoff
+
+logger = structlog.get_logger(__name__)
+
+FIRST_FRAME_DEADLINE_S = 5.0  # two long GOPs: a source that opens and yields nothing is no source (DESIGN 5)
+RETRY = Backoff(first_s=1.0, most_s=30.0)
+ERRORS_KEPT = 5
+SILENCE_CHECKS = 16  # the silence deadline is moved this often per window: re-arming it per frame would cost
+
+
+@dataclass(frozen=True, slots=True)
+class InputFailure:
+    """One remembered failure of an input."""
+
+    message: str
+    at: datetime
+
+
+class Ingest:
+    """The runner of one input.
+
+    Exactly one of ``open_source`` (pull inputs) and ``point`` (``publish://``) is given. ``silence_s`` is how
+    long an open source may deliver nothing.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        url: str,
+        priority: int,
+        hub: Hub,
+        timeline: Timeline,
+        silence_s: float,
+        open_source: Callable[[], Source] | None = None,
+        point: PublishPoint | None = None,
+    ) -> None:
+        assert (open_source is None) != (point is None)
+        self.code = code
+        self.url = url
+        self.priority = priority
+        self.point = point
+        self.source: Source | None = None
+        self.failures: deque[InputFailure] = deque(maxlen=ERRORS_KEPT)
+        self.problem: str | None = None
+        self.received_bytes_total = 0
+        self.received_packets_total = 0
+        self.failures_total: dict[str, int] = {}
+        self._hub = hub
+        self._timeline = timeline
+        self._silence_s = silence_s
+        self._open_source = open_source
+
+    async def run(self) -> None:
+        """Feed the hub until cancelled."""
+        attempt = 0
+        while True:
+            delivered_before = self._hub.end
+            try:
+                await self._attempt()
+            except SourceError as err:
+                self._remember(err)
+            if self._hub.end > delivered_before:
+                attempt = 0
+            if self.point is None:
+                await asyncio.sleep(RETRY.wait_s(attempt))
+                attempt += 1
+
+    async def _attempt(self) -> None:
+        if self.point is None:
+            assert self._open_source is not None
+            await self._use(self._open_source(), lambda _now_ns: None)
+            return
+        slot, source = await self.point.next_source()
+
+        def touch(now_ns: int) -> None:
+            slot.last_frame_ns = now_ns
+
+        try:
+            await self._use(source, touch)
+        finally:
+            slot.finish()
+
+    async def _use(self, source: Source, touch: Callable[[int], None]) -> None:
+        self.source = source
+        try:
+            async with source:
+                await self._feed(source, touch)
+        finally:
+            statistics = source.statistics
+            self.received_bytes_total += statistics.received_bytes
+            self.received_packets_total += statistics.received_packets
+            self.source = None
+
+    async def _feed(self, source: Source, touch: Callable[[int], None]) -> None:
+        loop = asyncio.get_running_loop()
+        hub, timeline, silence_s = self._hub, self._timeline, self._silence_s
+        recheck_s = silence_s / SILENCE_CHECKS
+        try:
+            async with asyncio.timeout(FIRST_FRAME_DEADLINE_S) as deadline:
+                frames = await source.receive()
+                timeline.begin_epoch()
+                self.problem = None
+                recheck_at_s = 0.0
+                with hub.writer() as writer:
+                    while True:
+                        now_ns = time.monotonic_ns()
+                        writer.write(timeline.map(frames), source.tracks, now_ns)
+                        touch(now_ns)
+                        now_s = loop.time()
+                        if now_s >= recheck_at_s:
+                            recheck_at_s = now_s + recheck_s
+                            deadline.reschedule(recheck_at_s + silence_s)
+                        frames = await source.receive()
+        except TimeoutError as err:
+            raise SourceStalled(self._silence_in_words(source)) from err
+
+    def _silence_in_words(self, source: Source) -> str:
+        if not source.tracks or self._hub.epoch != self._timeline.epoch:
+            return f"{source.protocol}: connected, but no key frame within {FIRST_FRAME_DEADLINE_S:g} s"
+        return f"{source.protocol}: connected, but silent for {self._silence_s:g} s"
+
+    def _remember(self, err: SourceError) -> None:
+        kind = type(err).__name__.removeprefix("Source").lower()
+        self.failures_total[kind] = self.failures_total.get(kind, 0) + 1
+        message = str(err)
+        ended_by_publisher = isinstance(err, SourceEnded) and self.point is not None
+        self.problem = None if ended_by_publisher else f"input: {message}"
+        if not ended_by_publisher:
+            self.failures.append(InputFailure(message, datetime.now(UTC)))
+        logger.info("input_ended", stream=self.code, kind=kind, error=message)
+
+    @property
+    def waits_for_publisher(self) -> bool:
+        """Whether this is a ``publish://`` input without a publisher."""
+        return self.point is not None and self.source is None
+
+    @property
+    def peer(self) -> str:
+        """The address of the publisher, if there is one."""
+        slot = self.point.slot if self.point is not None else None
+        return slot.request.peer if slot is not None else ""
+
+    def close(self) -> None:
+        """Send a publisher away, if there is one."""
+        if self.point is not None:
+            self.point.close()

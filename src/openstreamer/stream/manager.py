@@ -1,0 +1,200 @@
+"""All streams of a node: one supervisor each, and the reconciler that keeps them equal to the store."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import structlog
+
+from openstreamer.config.models import GlobalConfig, Stream
+from openstreamer.config.resolve import resolve
+from openstreamer.media.errors import OpenstreamerError
+from openstreamer.packager.presentation import Presentation
+from openstreamer.store.store import StreamRecord, TemplateRecord
+from openstreamer.stream.pipeline import MediaSettings, StreamPipeline
+from openstreamer.stream.publish import PublishRefusal, PublishRefused, PublishRequest, PublishSlot
+from openstreamer.stream.status import StreamRuntime
+from openstreamer.stream.supervisor import Desired, StreamStopping, StreamSupervisor
+from openstreamer.stream.tasks import Backoff, cancel_and_wait, spawn, supervise
+
+logger = structlog.get_logger(__name__)
+
+RECONCILE_EVERY_S = 10.0
+PARALLEL_STARTS = 16  # more at once would only make each of them late
+STOP_DEADLINE_S = 4.0  # Ctrl-C ends within 5 s
+
+
+class UnknownStream(OpenstreamerError):  # noqa: N818
+    """There is no such stream."""
+
+    code = "STREAM_NOT_FOUND"
+
+
+class StreamDisabled(OpenstreamerError):  # noqa: N818
+    """The stream is disabled and so cannot be restarted."""
+
+    code = "STREAM_DISABLED"
+
+
+class ConfigurationReader(Protocol):
+    """What the manager reads of the store."""
+
+    async def list_streams(self) -> list[StreamRecord]: ...
+
+    async def get_stream(self, code: str) -> StreamRecord | None: ...
+
+    async def list_templates(self) -> list[TemplateRecord]: ...
+
+    async def get_template(self, code: str) -> TemplateRecord | None: ...
+
+    async def global_config(self) -> GlobalConfig: ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A supervised stream, the lock that serialises changes of what it should be, and what it was last
+    made of: the revisions of its record and template, and the settings."""
+
+    supervisor: StreamSupervisor
+    lock: asyncio.Lock
+    made_of: tuple[int, int, MediaSettings] | None = None
+
+
+class StreamManager:
+    """Creates, updates and removes the supervisors; an async context manager."""
+
+    def __init__(self, store: ConfigurationReader, build: Callable[[str, Desired], StreamPipeline]) -> None:
+        self.last_reconcile_ns: int | None = None
+        self.last_reconcile_unix_s: float | None = None
+        self._store = store
+        self._build = build
+        self._entries: dict[str, _Entry] = {}
+        self._reconciler: asyncio.Task[None] | None = None
+        self._starts = asyncio.Semaphore(PARALLEL_STARTS)
+
+    async def __aenter__(self) -> Self:
+        self._reconciler = spawn(
+            supervise("reconciler", self._reconcile_for_ever, Backoff(1.0, RECONCILE_EVERY_S)),
+            name="reconciler",
+        )
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._reconciler is not None:
+            await cancel_and_wait([self._reconciler])
+        entries, self._entries = self._entries, {}
+        async with asyncio.timeout(STOP_DEADLINE_S):
+            await asyncio.gather(*(entry.supervisor.close() for entry in entries.values()))
+
+    async def apply(self, code: str) -> None:
+        """Make the running stream ``code`` equal to its record in the store, which may be gone."""
+        entry = self._entries.get(code)
+        if entry is None:
+            entry = self._entries[code] = _Entry(
+                StreamSupervisor(code, lambda desired: self._build(code, desired)), asyncio.Lock()
+            )
+            entry.supervisor.start()
+        # The record is read inside the lock: of two changes at once the later reader sees the later one,
+        # and a removed record removes the stream whatever a concurrent reconcile had in hand.
+        async with entry.lock, self._starts:
+            if self._entries.get(code) is not entry:
+                return
+            record = await self._store.get_stream(code)
+            if record is None:
+                del self._entries[code]
+                await entry.supervisor.close()
+                return
+            template = await self._store.get_template(record.spec.template) if record.spec.template else None
+            settings = MediaSettings.of(await self._store.global_config())
+            spec = resolve(record.spec, template.spec if template is not None else None)
+            await entry.supervisor.apply(Desired(spec, settings))
+            entry.made_of = _made_of(record, template, settings)
+
+    async def apply_all(self) -> None:
+        """Reconcile every stream now: the global configuration or a template changed."""
+        await self._reconcile()
+
+    async def restart(self, code: str) -> None:
+        """Stop and rebuild a stream.
+
+        Raises:
+            UnknownStream: there is none of that code.
+            StreamDisabled: it is not wanted, so there is nothing to restart.
+        """
+        entry = self._entries.get(code)
+        if entry is None:
+            raise UnknownStream(f"stream {code} does not exist")
+        desired = entry.supervisor.desired
+        if desired is not None and desired.spec.disabled:
+            raise StreamDisabled(f"stream {code} is disabled")
+        try:
+            await entry.supervisor.restart()
+        except StreamStopping as err:
+            raise UnknownStream(f"stream {code} does not exist") from err
+
+    def runtime(self, code: str) -> StreamRuntime | None:
+        """The stream as observed now, or ``None`` when nothing runs under that code."""
+        entry = self._entries.get(code)
+        return entry.supervisor.runtime() if entry is not None else None
+
+    def runtime_codes(self) -> list[str]:
+        """Codes of streams that exist only at run time."""
+        return []
+
+    def codes(self) -> list[str]:
+        """Codes of all supervised streams."""
+        return sorted(self._entries)
+
+    def pipelines(self) -> list[tuple[str, StreamPipeline]]:
+        """The running streams, for metrics."""
+        return [
+            (code, entry.supervisor.pipeline)
+            for code, entry in sorted(self._entries.items())
+            if entry.supervisor.pipeline is not None
+        ]
+
+    def presentation(self, code: str) -> Presentation | None:
+        """What the stream serves over HTTP, or ``None`` when it serves nothing."""
+        entry = self._entries.get(code)
+        return entry.supervisor.presentation if entry is not None else None
+
+    def offer_publisher(self, request: PublishRequest) -> PublishSlot:
+        """Let a publisher in, or raise :class:`PublishRefused` with the reason."""
+        for code in request.codes:
+            entry = self._entries.get(code)
+            if entry is not None:
+                return entry.supervisor.offer(request)
+        raise PublishRefused(PublishRefusal.UNKNOWN_STREAM, f"there is no stream {request.codes[0]}")
+
+    async def _reconcile_for_ever(self) -> None:
+        while True:
+            await self._reconcile()
+            await asyncio.sleep(RECONCILE_EVERY_S)
+
+    async def _reconcile(self) -> None:
+        records = {record.spec.code: record for record in await self._store.list_streams()}
+        templates = {template.spec.code: template for template in await self._store.list_templates()}
+        settings = MediaSettings.of(await self._store.global_config())
+        stale = [code for code in self._entries if code not in records]
+        for code, record in records.items():
+            entry = self._entries.get(code)
+            template = templates.get(record.spec.template or "")
+            if entry is None or entry.made_of != _made_of(record, template, settings):
+                stale.append(code)
+        results = await asyncio.gather(*(self.apply(code) for code in stale), return_exceptions=True)
+        for code, result in zip(stale, results, strict=True):
+            if isinstance(result, BaseException):
+                logger.warning("reconcile_failed", stream=code, error=str(result))
+        self.last_reconcile_ns = time.monotonic_ns()
+        self.last_reconcile_unix_s = time.time()
+
+
+def _made_of(
+    record: StreamRecord, template: TemplateRecord | None, settings: MediaSettings
+) -> tuple[int, int, MediaSettings]:
+    return record.revision, template.revision if template is not None else 0, settings

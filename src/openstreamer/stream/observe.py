@@ -1,0 +1,144 @@
+"""From a running pipeline to what is said about it. Everything is read at the moment of asking."""
+
+import time
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from openstreamer.config.support import unsupported
+from openstreamer.config.urls import redact_url
+from openstreamer.hub import Hub
+from openstreamer.media.track import Track
+from openstreamer.stream.ingest import Ingest
+from openstreamer.stream.status import (
+    ErrorEntry,
+    InputRuntime,
+    InputStatus,
+    MediaRuntime,
+    Observation,
+    StreamRuntime,
+    StreamStatus,
+    TrackRuntime,
+    judge,
+)
+
+if TYPE_CHECKING:
+    from openstreamer.stream.pipeline import StreamPipeline
+
+OUTPUT_WINDOW_NS = 3_000_000_000  # nine parts: an output that made none of them stands still
+METER_SAMPLES = 6  # one a second: rates are means over about five seconds
+
+
+class FlowMeter:
+    """Bitrates per track, from samples of the hub's counters taken about once a second."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[int, dict[int, int]]] = deque(maxlen=METER_SAMPLES)
+
+    def sample(self, hub: Hub, now_ns: int) -> None:
+        """Remember the counters as they are now."""
+        self._samples.append((now_ns, {track_id: flow.payload_bytes for track_id, flow in hub.flows.items()}))
+
+    def kbps(self, track_id: int) -> int:
+        """The mean bitrate of a track over the samples kept; 0 until there are two."""
+        if len(self._samples) < 2:
+            return 0
+        (first_ns, first), (last_ns, last) = self._samples[0], self._samples[-1]
+        moved_bytes = last.get(track_id, 0) - first.get(track_id, 0)
+        elapsed_ns = last_ns - first_ns
+        return max(0, moved_bytes * 8_000_000 // elapsed_ns) if elapsed_ns else 0
+
+
+def _unix_time(at_ns: int | None, now_ns: int) -> datetime | None:
+    """The wall-clock time of a monotonic instant."""
+    if at_ns is None:
+        return None
+    return datetime.fromtimestamp(time.time() - (now_ns - at_ns) / 1e9, UTC)
+
+
+def track_runtime(track: Track, bitrate_kbps: int) -> TrackRuntime:
+    """A track as the API shows it."""
+    shown = TrackRuntime(
+        kind=track.kind.value,
+        codec=track.codec,
+        codec_string=track.config.codec_string,
+        bitrate_kbps=bitrate_kbps,
+    )
+    config = track.config
+    if track.is_video:
+        shown.width, shown.height = config.width, config.height  # type: ignore[union-attr]
+        rate = config.frame_rate  # type: ignore[union-attr]
+        shown.frame_rate = round(float(rate), 3) if rate else None
+    else:
+        shown.sample_rate, shown.channels = config.sample_rate, config.channels  # type: ignore[union-attr]
+    return shown
+
+
+def observe(pipeline: "StreamPipeline") -> Observation:
+    """What can be seen of the stream now."""
+    ingest, hub = pipeline.ingest, pipeline.hub
+    seen = Observation(wanted=True, unsupported=unsupported(pipeline.spec))
+    seen.track_frame_ns = {f"{track.kind.value}": hub.flows[track.id].last_frame_ns for track in hub.tracks}
+    if ingest is None:
+        seen.input_problem = "no input is configured"
+    else:
+        seen.waits_for_publisher = ingest.waits_for_publisher
+        seen.input_problem = ingest.problem
+    presentation = pipeline.presentation
+    if presentation is not None:
+        seen.output_progress_ns["hls"] = presentation.last_part_at_ns
+        if presentation.disk_error:
+            seen.outputs_impaired.append(f"HLS on disk: {presentation.disk_error}")
+    seen.dead_components = pipeline.dead_components()
+    return seen
+
+
+def input_runtime(ingest: Ingest, pipeline: "StreamPipeline", now_ns: int) -> InputRuntime:
+    """The one input as the API shows it."""
+    source, hub = ingest.source, pipeline.hub
+    newest_ns = max((flow.last_frame_ns or 0 for flow in hub.flows.values()), default=0) or None
+    shown = InputRuntime(
+        input_priority=ingest.priority,
+        url=redact_url(ingest.url),
+        last_packet_at=_unix_time(newest_ns, now_ns),
+        errors=[ErrorEntry(message=failure.message, at=failure.at) for failure in reversed(ingest.failures)],
+    )
+    if source is None:
+        shown.status = InputStatus.IDLE if ingest.waits_for_publisher else InputStatus.DEGRADED
+        return shown
+    statistics = source.statistics
+    total = statistics.received_packets + statistics.lost_packets
+    shown.protocol = source.protocol
+    shown.peer = ingest.peer
+    shown.packet_loss = round(statistics.lost_packets / total, 5) if total else 0.0
+    shown.tracks = [track_runtime(track, pipeline.meter.kbps(track.id)) for track in source.tracks]
+    shown.bitrate_kbps = sum(track.bitrate_kbps for track in shown.tracks)
+    fresh = newest_ns is not None and now_ns - newest_ns <= pipeline.settings.silence_s * 1e9
+    shown.status = InputStatus.ACTIVE if fresh else InputStatus.DEGRADED
+    return shown
+
+
+def stream_runtime(pipeline: "StreamPipeline", now_ns: int) -> StreamRuntime:
+    """The whole stream as the API shows it."""
+    status, reasons = judge(
+        observe(pipeline),
+        now_ns,
+        input_window_ns=int(pipeline.settings.silence_s * 1e9),
+        output_window_ns=OUTPUT_WINDOW_NS,
+    )
+    runtime = StreamRuntime(status=status, reasons=reasons)
+    ingest = pipeline.ingest
+    if ingest is not None:
+        runtime.inputs = [input_runtime(ingest, pipeline, now_ns)]
+        if runtime.inputs[0].status is InputStatus.ACTIVE:
+            runtime.active_input_priority = ingest.priority
+        runtime.exhausted = status is StreamStatus.DEGRADED and ingest.problem is not None
+    tracks = [track_runtime(track, pipeline.meter.kbps(track.id)) for track in pipeline.hub.tracks]
+    total_kbps = sum(track.bitrate_kbps for track in tracks)
+    runtime.media = MediaRuntime(
+        input_bitrate_kbps=total_kbps,
+        output_bitrate_kbps=total_kbps if pipeline.presentation is not None else 0,
+        inputs=tracks,
+        outputs=tracks if pipeline.presentation is not None else [],
+    )
+    return runtime

@@ -1,0 +1,164 @@
+"""What one running stream consists of: an input that feeds the hub, and the outputs that read it.
+
+The pipeline is built, observed and stopped by the stream's supervisor alone. Its outputs outlive its sources:
+changing or losing the input leaves the hub, the packager and their viewers where they are.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import structlog
+
+from openstreamer.config.input_urls import is_publish
+from openstreamer.config.models import GlobalConfig, Input, Stream
+from openstreamer.failover.timeline import Timeline
+from openstreamer.hub import Hub
+from openstreamer.media.errors import HubEnded
+from openstreamer.packager.presentation import Presentation
+from openstreamer.sources.base import Source
+from openstreamer.stream.ingest import Ingest
+from openstreamer.stream.observe import FlowMeter, stream_runtime
+from openstreamer.stream.publish import PublishPoint
+from openstreamer.stream.status import StreamRuntime
+from openstreamer.stream.tasks import Backoff, cancel_and_wait, spawn, supervise
+
+logger = structlog.get_logger(__name__)
+
+COMPONENT_BACKOFF = Backoff(first_s=0.5, most_s=10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """The global settings that a running stream depends on; a change of them rebuilds it."""
+
+    silence_s: float
+    segment_s: float
+    window_segments: int
+    history_segments: int
+    hls_dir: Path | None
+    hls_ephemeral: bool
+
+    @classmethod
+    def of(cls, config: GlobalConfig) -> Self:
+        """Pick them out of the global configuration."""
+        hls = config.publisher.hls
+        return cls(
+            silence_s=float(config.manager.input_packet_timeout_sec),
+            segment_s=float(hls.live_segment_sec),
+            window_segments=hls.live_window,
+            history_segments=hls.live_history,
+            hls_dir=Path(hls.dir) if hls.dir else None,
+            hls_ephemeral=hls.live_ephemeral,
+        )
+
+
+class StreamPipeline:
+    """The running parts of one stream.
+
+    ``open_source`` makes the source of a pull input from its specification; it raises
+    :class:`~openstreamer.media.errors.ConfigError` for what it cannot open.
+    """
+
+    def __init__(self, spec: Stream, settings: MediaSettings, open_source: Callable[[Input], Source]) -> None:
+        self.spec = spec
+        self.settings = settings
+        self.hub = Hub()
+        self.timeline = Timeline(start_90k=time.time_ns() * 9 // 100_000)
+        self.presentation: Presentation | None = None
+        self.ingest: Ingest | None = None
+        self.meter = FlowMeter()
+        self.component_failures: dict[str, int] = {}
+        self._open_source = open_source
+        self._input_task: asyncio.Task[None] | None = None
+        self._output_tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def publish_point(self) -> PublishPoint | None:
+        """Where a publisher may come in, when the input is ``publish://``."""
+        return self.ingest.point if self.ingest is not None else None
+
+    async def start(self) -> None:
+        """Bring up the outputs, then the input."""
+        if self.spec.delivered.hls:
+            await self._start_hls()
+        self._start_input()
+
+    async def stop(self) -> None:
+        """Stop input and outputs, and end every reader of the hub."""
+        await self._stop_input()
+        self.hub.close(HubEnded(f"stream {self.spec.code} was stopped"))
+        tasks, self._output_tasks = self._output_tasks, []
+        await cancel_and_wait(tasks)
+        if self.presentation is not None:
+            await self.presentation.close()
+
+    async def adopt(self, spec: Stream, *, restart_input: bool) -> None:
+        """Take over a changed specification that leaves the outputs as they are."""
+        self.spec = spec
+        if restart_input:
+            await self._stop_input()
+            self._start_input()
+        elif self.publish_point is not None:
+            self.publish_point.stream_key = spec.stream_key
+
+    async def _start_hls(self) -> None:
+        presentation = Presentation(...)
+        self.presentation = presentation
+        self._output_tasks.append(self._supervised("packager", lambda: self._package(presentation)))
+
+    async def _package(self, presentation: Presentation) -> None:
+        with self.hub.reader("packager") as reader:
+            while True:
+                try:
+                    frames = await reader.receive()
+                except HubEnded:
+                    return
+                presentation.push(frames, reader.tracks, time.time_ns() // 1_000_000)
+
+    def _start_input(self) -> None:
+        if not self.spec.inputs:
+            return
+        chosen = self.spec.inputs_by_priority[0]
+        publishes = is_publish(chosen.url)
+        point = PublishPoint(self.spec.code, stream_key=self.spec.stream_key) if publishes else None
+        ingest = Ingest(
+            self.spec.code,
+            url=chosen.url,
+            priority=chosen.priority,
+            hub=self.hub,
+            timeline=self.timeline,
+            silence_s=self.settings.silence_s,
+            open_source=None if publishes else lambda: self._open_source(chosen),
+            point=point,
+        )
+        self.ingest = ingest
+        self._input_task = self._supervised("input", ingest.run)
+
+    async def _stop_input(self) -> None:
+        task, self._input_task = self._input_task, None
+        ingest, self.ingest = self.ingest, None
+        if ingest is not None:
+            ingest.close()
+        if task is not None:
+            await cancel_and_wait([task])
+
+    def _supervised(self, role: str, run: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
+        name = f"stream/{self.spec.code}/{role}"
+
+        def count(_err: Exception) -> None:
+            self.component_failures[role] = self.component_failures.get(role, 0) + 1
+
+        return spawn(supervise(name, run, COMPONENT_BACKOFF, on_failure=count), name=name)
+
+    def dead_components(self) -> list[str]:
+        """The parts that should run and do not: their supervision itself ended."""
+        tasks = [*self._output_tasks, *([self._input_task] if self._input_task is not None else [])]
+        return [task.get_name().rpartition("/")[2] for task in tasks if task.done()]
+
+    def runtime(self, now_ns: int) -> StreamRuntime:
+        """The stream as observed now."""
+        return stream_runtime(self, now_ns)

@@ -1,0 +1,129 @@
+"""The timeline: whatever sources do, stream time rises, and sound stays with picture."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openstreamer.failover.timeline import Timeline
+from openstreamer.media.frame import Frame
+from tests.support.media import AUDIO, VIDEO, audio, video
+
+START = 150_000_000_000_000  # Unix time in 90 kHz, as the supervisor anchors it
+AAC_90K = Fraction(1024 * 90_000, 48_000)
+
+
+def source(
+    start_90k: int, seconds: float, *, audio_lead_90k: int = 0, millisecond: bool = False
+) -> list[Frame]:
+    """25 fps video and 48 kHz AAC from ``start_90k``, interleaved by time."""
+    frames = [video(start_90k + n * 3600, key=n % 25 == 0) for n in range(int(seconds * 25))]
+    count = int(seconds * 90_000 / AAC_90K)
+    frames += [audio(start_90k + audio_lead_90k + round(n * AAC_90K)) for n in range(count)]
+    if millisecond:
+        for frame in frames:
+            frame.pts_90k = frame.dts_90k = frame.dts_90k // 90 * 90
+    first_video = frames[0]
+    return [first_video, *sorted(frames[1:], key=lambda frame: frame.dts_90k)]
+
+
+def of(frames: list[Frame], track_id: int) -> list[Frame]:
+    return [frame for frame in frames if frame.track.id == track_id]
+
+
+def assert_rising(frames: list[Frame]) -> None:
+    for track in (VIDEO, AUDIO):
+        times = [frame.dts_90k for frame in of(frames, track.id)]
+        assert all(a < b for a, b in zip(times, times[1:], strict=False))
+
+
+def test_the_first_frame_lands_on_the_anchor_and_the_offset_of_sound_is_kept() -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    frames = timeline.map(source(7_000, 2, audio_lead_90k=500))
+    assert frames[0].dts_90k == START
+    assert of(frames, AUDIO.id)[0].dts_90k == START + 500
+
+
+@given(st.integers(-(2**40), 2**40), st.integers(-(2**40), 2**40), st.integers(-3000, 3000))
+def test_a_new_source_continues_where_the_old_one_ended(first: int, second: int, lead: int) -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    old = timeline.map(source(first, 1))
+    end = timeline.end_90k
+    assert timeline.begin_epoch() == 2
+    new = timeline.map(source(second, 1, audio_lead_90k=lead))
+    assert new[0].dts_90k == end
+    assert {frame.epoch for frame in new} == {2}
+    assert_rising(old + new)
+    video_start, audio_start = (of(new, track.id)[-1].dts_90k for track in (VIDEO, AUDIO))
+    want = of(source(second, 1, audio_lead_90k=lead), AUDIO.id)[-1].dts_90k - (second + 24 * 3600)
+    assert audio_start - video_start == pytest.approx(want, abs=1)
+
+
+@given(st.integers(181_000, 10**10) | st.integers(-(10**10), -181_000), st.booleans())
+def test_a_jump_of_the_sources_clock_is_closed_once_for_all_tracks(jump: int, audio_first: bool) -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    before, after = source(10**9, 1), source(10**9 + 90_000 + jump, 1)
+    if audio_first:
+        after = [after[1], after[0], *after[2:]] if not after[1].track.is_video else after
+    straggler = audio(before[-1].dts_90k + 1920)  # from before the jump, arriving after its first frame
+    frames = timeline.map(before) + timeline.map([after[0], straggler, *after[1:]])
+    assert timeline.jumps == 1
+    assert_rising(frames)
+    assert frames[-1].dts_90k - frames[0].dts_90k < 2.2 * 90_000
+    offsets = [
+        of(frames, track.id)[-1].dts_90k - of(source(10**9 + 90_000 + jump, 1), track.id)[-1].dts_90k
+        for track in (VIDEO, AUDIO)
+    ]
+    assert abs(offsets[0] - offsets[1]) <= 1
+
+
+def test_a_pause_under_two_seconds_stays_a_pause() -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    frames = timeline.map([video(0, key=True), video(170_000, key=False)])
+    assert frames[1].dts_90k - frames[0].dts_90k == 170_000
+    assert timeline.jumps == 0
+
+
+def test_millisecond_stamps_become_exact_sample_times() -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    frames = of(timeline.map(source(0, 20, millisecond=True)), AUDIO.id)
+    for number, frame in enumerate(frames):
+        assert abs(frame.dts_90k - frames[0].dts_90k - number * AAC_90K) <= 1
+
+
+def test_repeated_video_stamps_still_rise_and_no_coded_frame_is_lost() -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    frames = timeline.map(
+        [video(0, key=True), video(0, key=False), video(0, key=False), video(3600, key=False)]
+    )
+    assert len(frames) == 4
+    assert_rising(frames)
+
+
+def test_audio_that_repeats_time_already_covered_is_left_out_and_counted() -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    timeline.map([video(0, key=True), audio(0), audio(1920), audio(3840)])
+    assert timeline.map([audio(1920)]) == []
+    assert timeline.dropped_frames == 1
+    assert len(timeline.map([audio(5760)])) == 1
+
+
+def test_composition_offsets_survive() -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    frames = timeline.map(
+        [
+            video(0, key=True, pts_90k=7200),
+            video(3600, key=False, pts_90k=18000),
+            video(7200, key=False, pts_90k=10800),
+        ]
+    )
+    assert [frame.pts_90k - frame.dts_90k for frame in frames] == [7200, 14400, 3600]

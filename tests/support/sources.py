@@ -1,0 +1,43 @@
+"""Sources with a script, for tests of what consumes sources."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+from openstreamer.sources.base import SourceStatistics
+from tests.support.media import AUDIO, VIDEO
+
+
+class ScriptedSource:
+    """Yields its batches one after the other, raises those that are exceptions, then says nothing."""
+
+    protocol = "scripted"
+
+    def __init__(
+        self, script: list[list[Frame] | Exception], tracks: tuple[Track, ...] = (VIDEO, AUDIO)
+    ) -> None:
+        self.tracks = tracks
+        self.statistics = SourceStatistics()
+        self.opened = False
+        self.closed = False
+        self._script = list(script)
+
+    async def __aenter__(self) -> Self:
+        self.opened = True
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.closed = True
+
+    async def receive(self) -> list[Frame]:
+        if not self._script:
+            await asyncio.get_running_loop().create_future()
+        step = self._script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        self.statistics.received_bytes += sum(len(frame.payload) for frame in step)
+        return step
