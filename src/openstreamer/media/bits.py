@@ -80,3 +80,27 @@ def remove_emulation_prevention(nal: bytes) -> bytes:
         start = at + 3
     pieces.append(nal[start:])
     return b"".join(pieces)
+
+
+class BitWriter:
+    """Writes big-endian bit fields."""
+
+    __slots__ = ("_bits", "_size_bits")
+
+    def __init__(self) -> None:
+        self._bits = 0
+        self._size_bits = 0
+
+    def u(self, count: int, value: int) -> None:
+        """Appends ``count`` bits."""
+        self._bits = self._bits << count | value & ((1 << count) - 1)
+        self._size_bits += count
+
+    def align(self) -> None:
+        """Appends zero bits up to the next byte boundary."""
+        self.u(-self._size_bits % 8, 0)
+
+    def to_bytes(self) -> bytes:
+        """What was written, with zero bits up to the last byte boundary."""
+        self.align()
+        return self._bits.to_bytes(self._size_bits // 8, "big")

@@ -25,6 +25,9 @@ class Colour(NamedTuple):
     full_range: bool
 
 
+UNSPECIFIED = Colour(2, 2, 2, False)
+
+
 def read_aspect_ratio(reader: BitReader) -> tuple[int, int]:
     """``aspect_ratio_info_present_flag`` and what follows: the sample aspect ratio, 1:1 when unsaid."""
     if not reader.flag():
