@@ -50,8 +50,14 @@ export class NativeEngine implements Engine {
 
   goLive(): void {
     const { seekable } = this.video;
-    if (seekable.length === 0) return;
+    // Chromium's own player tells no seekable range of a live stream: loading it again starts at the edge.
+    if (seekable.length === 0) return this.reload();
     this.video.currentTime = Math.max(0, seekable.end(seekable.length - 1) - LIVE_EDGE_S);
+  }
+
+  private reload(): void {
+    this.video.load();
+    this.video.play().catch(() => undefined); // a newer load interrupts it; the session watches the picture
   }
 
   destroy(): void {

@@ -123,6 +123,8 @@ function showState(view: SessionView): void {
   overlay.dataset["picture"] = String(video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA);
   setText(overlayTitle, title ?? "");
   setText(overlayText, view.message === title ? "" : view.message);
+  live.hidden = !["playing", "paused", "stalled"].includes(view.state);
+  showSound();
   setAttribute(live, "data-live", String(view.atLiveEdge));
   setText(live, view.atLiveEdge ? "Live" : "Go live");
 }
@@ -184,7 +186,7 @@ function exposeHandle(session: Session): void {
 }
 
 function showSound(): void {
-  unmute.hidden = !video.muted || video.paused;
+  unmute.hidden = !video.muted || video.paused || !overlay.hidden;
 }
 
 function wireControls(session: Session): void {

@@ -34,6 +34,9 @@ const LOOK_AGAIN_REFUSED_MS = 10_000;
 /** The first restart comes quickly; each further one doubles the pause until the picture ran for a while. */
 const RESTART_PAUSE_MS = { first: 300, most: 8000 } as const;
 const HEALTHY_AFTER_MS = 10_000;
+/** Filling the buffer for the first time is no stall. */
+const STARTED_AFTER_S = 0.5;
+const STALL_VISIBLE_AFTER_MS = 700;
 /** No movement for so long, although media arrives: the engine is stuck. */
 const STUCK_AFTER_MS = 8000;
 /** No movement for so long: say so on the page. */
@@ -56,6 +59,7 @@ export class Session {
   private hasPlayed = false;
   private userPaused = false;
   private userWentBack = false;
+  private firstPosition = 0;
   private lastPosition = 0;
   private movedAtMs = performance.now();
   private healthySinceMs = 0;
@@ -187,6 +191,7 @@ export class Session {
       this.become("unsupported", "This browser cannot decode the stream's video or audio.");
       return this.connectIn(LOOK_AGAIN_REFUSED_MS);
     }
+    this.become("connecting");
     this.connectIn(this.nextPauseMs());
   }
 
@@ -200,15 +205,18 @@ export class Session {
   // -- the video element --------------------------------------------------------------------------
 
   private onBufferDry(): void {
-    if (!this.hasPlayed || this.video.seeking || this.video.paused) return;
-    if (this.state === "playing") {
-      this.stalls += 1;
-      this.become("stalled", "Buffering");
-    }
+    const startingUp = this.video.currentTime - this.firstPosition < STARTED_AFTER_S;
+    if (this.state !== "playing" || startingUp || this.video.seeking || this.video.paused) return;
+    this.stalls += 1;
+    this.become("stalled");
   }
 
   private onPlaying(): void {
-    if (!this.hasPlayed) this.healthySinceMs = performance.now();
+    if (!this.engineIsFine()) return;
+    if (!this.hasPlayed) {
+      this.healthySinceMs = performance.now();
+      this.firstPosition = this.video.currentTime;
+    }
     this.hasPlayed = true;
     this.moved();
     this.become("playing");
@@ -258,6 +266,7 @@ export class Session {
       return;
     }
     const silentMs = performance.now() - this.movedAtMs;
+    if (silentMs > STALL_VISIBLE_AFTER_MS && this.state === "playing") this.become("stalled");
     if (silentMs > SILENT_AFTER_MS) void this.inspectSilence(silentMs);
   }
 

@@ -92,7 +92,7 @@ export class StreamRow {
     const runtime = stream.runtime;
     this.status = statusOf(stream);
     setText(this.badge, STATUS_LABELS[this.status]);
-    setAttribute(this.badge, "data-status", this.status);
+    for (const element of [this.badge, this.element]) setAttribute(element, "data-status", this.status);
     setText(this.note, this.noteText(stream));
     this.note.hidden = this.note.textContent === "";
     this.updateReasons(runtime?.reasons ?? []);
