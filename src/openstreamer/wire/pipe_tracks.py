@@ -5,15 +5,15 @@
     u8 count, then for each track:
     u16 id | u8 length, codec name | u8 length, language | u32 length, decoder configuration
 
-The decoder configuration is the record that MP4 uses for the codec (avcC, hvcC, av1C, AudioSpecificConfig,
-OpusHead). A codec whose MP4 record does not hold all that its configuration holds goes as a JSON object of
-the configuration's fields, all of them numbers or strings.
+The decoder configuration is the record that MP4 uses for the codec: avcC, hvcC, av1C, dac3,
+AudioSpecificConfig, OpusHead. What a record lacks comes before it: u16 width and u16 height before vpcC, u32
+sample rate before dec3. MPEG audio has no record: u32 sample rate, u8 channels, u8 layer.
 """
 
 import dataclasses
-import json
 import struct
-from typing import Any, assert_never
+from collections.abc import Callable
+from typing import assert_never
 
 from openstreamer.media.aac import AacConfig
 from openstreamer.media.ac3 import Ac3Config, Eac3Config
@@ -31,7 +31,9 @@ MAX_TRACKS = 64
 _ID = struct.Struct(">H")
 _LENGTH = struct.Struct(">I")
 
-_FieldConfig = Vp9Config | Mp3Config | Ac3Config | Eac3Config
+_VP9_SIZE = struct.Struct(">HH")
+_RATE = struct.Struct(">I")
+_MPEG_AUDIO = struct.Struct(">IBB")
 
 
 def serialise_tracks(tracks: tuple[Track, ...]) -> bytes:
@@ -92,46 +94,55 @@ def _serialise_config(config: CodecConfig) -> bytes:
             return config.audio_specific_config
         case OpusConfig():
             return config.opus_head()
-        case Vp9Config() | Mp3Config() | Ac3Config() | Eac3Config():
-            return json.dumps(dataclasses.asdict(config)).encode()
+        case Vp9Config():
+            return _VP9_SIZE.pack(config.width, config.height) + config.vpcc()
+        case Mp3Config():
+            return _MPEG_AUDIO.pack(config.sample_rate, config.channels, config.layer)
+        case Ac3Config():
+            return config.dac3()
+        case Eac3Config():
+            return _RATE.pack(config.sample_rate) + config.dec3()
         case _:
             assert_never(config)
 
 
 def _parse_config(codec: str, record: bytes) -> CodecConfig:
-    match codec:
-        case "h264":
-            return H264Config.from_avcc(record)
-        case "h265":
-            return H265Config.from_hvcc(record)
-        case "av1":
-            return Av1Config.from_av1c(record)
-        case "aac":
-            return AacConfig(record)
-        case "opus":
-            return OpusConfig.from_opus_head(record)
-    for kind in (Vp9Config, Mp3Config, Ac3Config, Eac3Config):
-        if kind.codec == codec:
-            return _parse_fields(kind, record)
-    raise MediaError(f"unknown codec {codec!r}")
+    parse = _PARSERS.get(codec)
+    if parse is None:
+        raise MediaError(f"unknown codec {codec!r}")
+    return parse(record)
 
 
-def _parse_fields(kind: type[_FieldConfig], record: bytes) -> CodecConfig:
-    try:
-        values: Any = json.loads(record)
-        config = kind(**values)
-    except (ValueError, TypeError, RecursionError) as err:
-        raise MediaError(f"not a configuration of {kind.codec}") from err
-    _check_types(config)
-    return config
+def _parse_vp9(record: bytes) -> Vp9Config:
+    cursor = _Cursor(record)
+    width, height = _VP9_SIZE.unpack(cursor.take(_VP9_SIZE.size))
+    return Vp9Config.from_vpcc(cursor.rest(), width, height)
 
 
-def _check_types(config: _FieldConfig) -> None:
-    """A dataclass takes any value; what came over the wire must be of the types it declares."""
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if value is None or not isinstance(value, bool | int | str):
-            raise MediaError(f"{config.codec}: field {field.name} is not a number or a string")
+def _parse_eac3(record: bytes) -> Eac3Config:
+    cursor = _Cursor(record)
+    sample_rate = _RATE.unpack(cursor.take(_RATE.size))[0]
+    return dataclasses.replace(Eac3Config.from_dec3(cursor.rest()), sample_rate=sample_rate)
+
+
+def _parse_mpeg_audio(record: bytes) -> Mp3Config:
+    cursor = _Cursor(record)
+    sample_rate, channels, layer = _MPEG_AUDIO.unpack(cursor.take(_MPEG_AUDIO.size))
+    cursor.expect_end()
+    return Mp3Config(sample_rate, channels, layer)
+
+
+_PARSERS: dict[str, Callable[[bytes], CodecConfig]] = {
+    H264Config.codec: H264Config.from_avcc,
+    H265Config.codec: H265Config.from_hvcc,
+    Av1Config.codec: Av1Config.from_av1c,
+    Vp9Config.codec: _parse_vp9,
+    AacConfig.codec: AacConfig,
+    OpusConfig.codec: OpusConfig.from_opus_head,
+    Mp3Config.codec: _parse_mpeg_audio,
+    Ac3Config.codec: Ac3Config.from_dac3,
+    Eac3Config.codec: _parse_eac3,
+}
 
 
 class _Cursor:
@@ -144,7 +155,7 @@ class _Cursor:
     def take(self, size: int) -> bytes:
         end = self._at + size
         if end > len(self._data):
-            raise MediaError("the table of tracks is truncated")
+            raise MediaError("the table or a record in it is truncated")
         piece = self._data[self._at : end]
         self._at = end
         return piece
@@ -155,6 +166,9 @@ class _Cursor:
         except UnicodeDecodeError as err:
             raise MediaError("a name is not UTF-8") from err
 
+    def rest(self) -> bytes:
+        return self.take(len(self._data) - self._at)
+
     def expect_end(self) -> None:
         if self._at != len(self._data):
-            raise MediaError("bytes follow the table of tracks")
+            raise MediaError("bytes follow the table or a record in it")
