@@ -39,7 +39,8 @@ class AacDetails(NamedTuple):
     ``sbr`` and ``ps`` are explicit signalling only, hierarchical or by sync extension.
     ``sbr_possible`` is true when nothing is said about SBR and the core rate is at most 24 kHz: the audio may
     be HE-AAC with implicit signalling, which only its payload tells. ``channels`` is what a decoder puts
-    out; ``core_channels`` is without parametric stereo.
+    out; ``core_channels`` is without parametric stereo. ``verbatim`` is the whole configuration where the
+    other fields do not say all of it (program config elements, error-resilient types), else empty.
     """
 
     object_type: int
@@ -52,6 +53,7 @@ class AacDetails(NamedTuple):
     sbr: bool
     ps: bool
     sbr_possible: bool
+    verbatim: bytes = b""
 
 
 class _Sbr(NamedTuple):
@@ -81,6 +83,7 @@ def parse_audio_specific_config(data: bytes) -> AacDetails:
         raise MediaError("AudioSpecificConfig: error protection (epConfig 2 and 3) is not supported")
     if not sbr.said:
         sbr = _read_sync_extension(reader)
+    described = configuration and object_type <= 4
     return AacDetails(
         object_type=object_type,
         core_sample_rate=core_rate,
@@ -92,6 +95,7 @@ def parse_audio_specific_config(data: bytes) -> AacDetails:
         sbr=sbr.sbr,
         ps=sbr.ps,
         sbr_possible=not sbr.said and core_rate <= _IMPLICIT_SBR_CORE_HZ_MAX,
+        verbatim=b"" if described else data,
     )
 
 
@@ -181,12 +185,13 @@ class AacConfig:
     """The AudioSpecificConfig of an AAC track; ``info`` is what it says.
 
     Times count core samples: ``timescale`` is the core sample rate and ``samples_per_frame`` is 1024 or 960
-    of those. HE-AAC puts out twice as many at ``sample_rate``, which lasts just as long.
+    of those. HE-AAC puts out twice as many at ``sample_rate``, which lasts just as long. Two configurations
+    are equal when they say the same, in however many bytes.
     """
 
     codec: ClassVar[str] = "aac"
-    audio_specific_config: bytes
-    info: AacDetails = field(init=False, compare=False, repr=False)
+    audio_specific_config: bytes = field(compare=False)
+    info: AacDetails = field(init=False, repr=False)
     timescale: int = field(init=False, compare=False, repr=False)
     samples_per_frame: int = field(init=False, compare=False, repr=False)
 
@@ -260,7 +265,7 @@ def parse_adts_header(data: bytes) -> AdtsHeader:
     if len(data) < ADTS_HEADER_BYTES:
         raise MediaError("ADTS: the header is cut off")
     bits = int.from_bytes(data[:ADTS_HEADER_BYTES], "big")
-    if bits >> 44 != 0xFFF or bits >> 49 & 3:
+    if bits >> 44 != 0xFFF or bits >> 41 & 3:
         raise MediaError("ADTS: the sync word is missing")
     header_bytes = ADTS_HEADER_BYTES if bits >> 40 & 1 else ADTS_HEADER_BYTES + 2
     frame_bytes = bits >> 13 & 0x1FFF
