@@ -78,11 +78,13 @@ class Timeline:
         last_in = clock.last_in
         if last_in is None:
             clock.offset = self._anchor(dts_in)
+        elif clock.offset != self._offset:
+            self._follow(clock, dts_in)
         elif not -JUMP_90K <= dts_in - last_in <= JUMP_90K:
             self._jump(clock, dts_in)
         clock.last_in = dts_in
         placed = self._place_video if frame.track.is_video else self._place_audio
-        if not placed(clock, frame, dts_in + clock.offset):
+        if not placed(clock, frame, clock.offset):
             self.dropped_frames += 1
             return False
         frame.epoch = self.epoch
@@ -105,20 +107,24 @@ class Timeline:
         return self._offset
 
     def _jump(self, clock: _TrackClock, dts_in: int) -> None:
-        """The source's clock jumped on this track. The first track that jumps re-anchors the source; the
-        others follow to the same offset when their own jump arrives."""
-        shared = self._offset
-        expected = clock.last_out if clock.last_out is not None else self._end
-        if shared is None or shared == clock.offset or abs(dts_in + shared - expected) > JUMP_90K:
-            self.epoch += 1
-            self.jumps += 1
-            shared = self._offset = self._end - dts_in
-        clock.offset = shared
+        """The source's clock jumped on this track: the source is anchored anew."""
+        self.epoch += 1
+        self.jumps += 1
+        self._offset = clock.offset = self._end - dts_in
 
-    def _place_video(self, clock: _TrackClock, frame: Frame, dts: int) -> bool:
-        composition = frame.pts_90k - frame.dts_90k
+    def _follow(self, clock: _TrackClock, dts_in: int) -> None:
+        """Another track jumped before. This one keeps its old offset for frames from before the jump, and
+        takes the new one with the first frame that it brings closer to where the track should go on."""
+        assert self._offset is not None
+        expected = clock.end_out
+        if abs(dts_in + self._offset - expected) < abs(dts_in + clock.offset - expected):
+            clock.offset = self._offset
+        elif abs(dts_in + clock.offset - expected) > JUMP_90K:
+            self._jump(clock, dts_in)
+
+    def _place_video(self, clock: _TrackClock, frame: Frame, offset: int) -> bool:
         assert clock.grid is not None
-        dts = clock.grid.snap(dts)
+        pts, dts = clock.grid.snap(frame.pts_90k + offset, frame.dts_90k + offset)
         last = clock.last_out
         if last is not None:
             if dts <= last:  # a repeated or disordered stamp: a coded frame cannot be left out, so it moves
@@ -126,19 +132,20 @@ class Timeline:
             elif dts - last <= LONGEST_VIDEO_STEP_90K:
                 clock.step = dts - last
         frame.dts_90k = dts
-        frame.pts_90k = dts + composition
+        frame.pts_90k = pts
         clock.last_out = dts
         clock.end_out = dts + clock.step
         return True
 
-    def _place_audio(self, clock: _TrackClock, frame: Frame, dts: int) -> bool:
+    def _place_audio(self, clock: _TrackClock, frame: Frame, offset: int) -> bool:
+        dts = frame.dts_90k + offset
         config = frame.track.config
         samples = config.samples_in(frame.payload)  # type: ignore[union-attr]
         assert clock.samples is not None
         duration = samples * 90_000 // config.timescale  # type: ignore[union-attr]
         if clock.last_out is not None and dts < clock.end_out - duration // 2:
             return False
-        dts = clock.samples.place(dts, samples)
+        dts = clock.samples.stamp(dts, samples)
         frame.dts_90k = frame.pts_90k = dts
         clock.last_out = dts
         clock.end_out = dts + duration

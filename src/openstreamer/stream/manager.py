@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 import structlog
 
-from openstreamer.config.models import GlobalConfig, Stream
+from openstreamer.config.models import GlobalConfig
 from openstreamer.config.resolve import resolve
 from openstreamer.media.errors import OpenstreamerError
 from openstreamer.packager.presentation import Presentation

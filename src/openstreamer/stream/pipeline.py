@@ -96,10 +96,11 @@ class StreamPipeline:
         if self.presentation is not None:
             await self.presentation.close()
 
-    async def adopt(self, spec: Stream, *, restart_input: bool) -> None:
-        """Take over a changed specification that leaves the outputs as they are."""
-        self.spec = spec
-        if restart_input:
+    async def adopt(self, spec: Stream) -> None:
+        """Take over a changed specification that leaves the outputs as they are; the input restarts only
+        when it became another one."""
+        before, self.spec = self.spec, spec
+        if before.inputs_by_priority[:1] != spec.inputs_by_priority[:1]:
             await self._stop_input()
             self._start_input()
         elif self.publish_point is not None:

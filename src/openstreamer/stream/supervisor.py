@@ -113,7 +113,7 @@ class StreamSupervisor:
                 if message is not None:
                     self._refuse(message)
                 raise
-            except Exception as err:
+            except Exception as err:  # noqa: BLE001 - whatever fails, the stream is rebuilt
                 await self._fail(err)
             if message is not None and not message.done.done():
                 message.done.set_result(None)
@@ -139,11 +139,11 @@ class StreamSupervisor:
         if before.settings != message.desired.settings:
             await self._stop()
             return
-        change = difference(before.spec, message.desired.spec)
-        if change.restart is Restart.STREAM:
+        restarts = set(difference(before.spec, message.desired.spec).fields.values())
+        if restarts & {Restart.STREAM, Restart.OUTPUT}:
             await self._stop()
         else:
-            await self._pipeline.adopt(message.desired.spec, restart_input=change.restart is Restart.INPUT)
+            await self._pipeline.adopt(message.desired.spec)
 
     async def _converge(self) -> None:
         desired = self._desired
