@@ -54,6 +54,7 @@ class Ingest:
         silence_s: float,
         open_source: Callable[[], Source] | None = None,
         point: PublishPoint | None = None,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         assert (open_source is None) != (point is None)
         self.code = code
@@ -70,6 +71,7 @@ class Ingest:
         self._timeline = timeline
         self._silence_s = silence_s
         self._open_source = open_source
+        self._clock_ns = clock_ns
 
     async def run(self) -> None:
         """Feed the hub until cancelled."""
@@ -116,6 +118,7 @@ class Ingest:
         loop = asyncio.get_running_loop()
         hub, timeline, silence_s = self._hub, self._timeline, self._silence_s
         recheck_s = silence_s / SILENCE_CHECKS
+        epoch_before = timeline.epoch
         try:
             async with asyncio.timeout(FIRST_FRAME_DEADLINE_S) as deadline:
                 frames = await source.receive()
@@ -124,7 +127,7 @@ class Ingest:
                 recheck_at_s = 0.0
                 with hub.writer() as writer:
                     while True:
-                        now_ns = time.monotonic_ns()
+                        now_ns = self._clock_ns()
                         writer.write(timeline.map(frames), source.tracks, now_ns)
                         touch(now_ns)
                         now_s = loop.time()
@@ -133,12 +136,11 @@ class Ingest:
                             deadline.reschedule(recheck_at_s + silence_s)
                         frames = await source.receive()
         except TimeoutError as err:
-            raise SourceStalled(self._silence_in_words(source)) from err
-
-    def _silence_in_words(self, source: Source) -> str:
-        if not source.tracks or self._hub.epoch != self._timeline.epoch:
-            return f"{source.protocol}: connected, but no key frame within {FIRST_FRAME_DEADLINE_S:g} s"
-        return f"{source.protocol}: connected, but silent for {self._silence_s:g} s"
+            if timeline.epoch == epoch_before:
+                what = f"no key frame within {FIRST_FRAME_DEADLINE_S:g} s"
+            else:
+                what = f"silent for {silence_s:g} s"
+            raise SourceStalled(f"{source.protocol}: connected, but {what}") from err
 
     def _remember(self, err: SourceError) -> None:
         kind = type(err).__name__.removeprefix("Source").lower()

@@ -1,0 +1,169 @@
+"""One input: whatever its source does, it is tried again, and what can be said of it is true."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from openstreamer.failover.timeline import Timeline
+from openstreamer.hub import Hub
+from openstreamer.media.errors import SourceEnded, SourceRejected, SourceUnreachable
+from openstreamer.media.frame import Frame
+from openstreamer.sources.base import Source
+from openstreamer.stream.ingest import Ingest
+from openstreamer.stream.publish import PublishPoint, PublishRequest
+from tests.support.media import video
+from tests.support.sources import ScriptedSource
+from tests.support.virtual_time import VirtualTimeLoop, run_virtual
+
+
+def second(number: int) -> list[Frame]:
+    return [video((number * 25 + n) * 3600, key=n == 0) for n in range(25)]
+
+
+class Rig:
+    """An ingest with its hub, run as a task on virtual time."""
+
+    def __init__(self, loop: VirtualTimeLoop, sources: list[ScriptedSource], silence_s: float = 2.0) -> None:
+        self.loop = loop
+        self.hub = Hub()
+        self.timeline = Timeline(0)
+        self.opened_s: list[float] = []
+        self._sources = list(sources)
+        self.ingest = Ingest(
+            "news",
+            url="test://",
+            priority=0,
+            hub=self.hub,
+            timeline=self.timeline,
+            silence_s=silence_s,
+            open_source=self._open,
+            clock_ns=loop.now_ns,
+        )
+
+    def _open(self) -> Source:
+        self.opened_s.append(self.loop.time())
+        if not self._sources:
+            raise SourceUnreachable("nothing answers")
+        return self._sources.pop(0)
+
+    async def run_for(self, seconds: float) -> None:
+        task = self.loop.create_task(self.ingest.run())
+        await asyncio.sleep(seconds)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def virtual(scenario: Callable[[VirtualTimeLoop], Awaitable[None]]) -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        await scenario(loop)
+
+    run_virtual(main)
+
+
+def test_frames_reach_the_hub_on_the_streams_time_and_epoch() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        rig = Rig(loop, [ScriptedSource([second(4), second(5)])])
+        reader = rig.hub.reader("r")
+        await rig.run_for(0.5)
+        frames = await reader.receive()
+        assert [frame.dts_90k for frame in frames] == [n * 3600 for n in range(50)]
+        assert {frame.epoch for frame in frames} == {1}
+
+    virtual(scenario)
+
+
+def test_a_source_that_ends_is_opened_again_and_the_stream_goes_on() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        first = ScriptedSource([second(0), SourceEnded("done")])
+        rig = Rig(loop, [first, ScriptedSource([second(0)])])
+        reader = rig.hub.reader("r")
+        await rig.run_for(3)
+        frames = await reader.receive()
+        assert [frame.dts_90k for frame in frames] == [n * 3600 for n in range(50)]
+        assert [frame.epoch for frame in frames] == [1] * 25 + [2] * 25
+        assert first.closed
+        assert [failure.message for failure in rig.ingest.failures] == ["done"]
+
+    virtual(scenario)
+
+
+def test_a_source_that_opens_and_yields_nothing_is_given_up_after_the_first_frame_deadline() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        dumb = ScriptedSource([])
+        rig = Rig(loop, [dumb])
+        await rig.run_for(5.1)
+        assert dumb.closed
+        assert "no key frame within 5 s" in rig.ingest.failures[-1].message
+        assert rig.ingest.problem is not None
+
+    virtual(scenario)
+
+
+def test_silence_ends_a_source_after_the_silence_window_and_not_before() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        quiet = ScriptedSource([second(0)])
+        rig = Rig(loop, [quiet], silence_s=2.0)
+        task = loop.create_task(rig.ingest.run())
+        await asyncio.sleep(1.99)
+        assert not quiet.closed
+        await asyncio.sleep(0.2)
+        assert quiet.closed
+        assert "silent for 2 s" in rig.ingest.failures[-1].message
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual(scenario)
+
+
+def test_retries_back_off_to_thirty_seconds_and_never_stop() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        rig = Rig(loop, [])
+        await rig.run_for(600)
+        waits = [b - a for a, b in zip(rig.opened_s, rig.opened_s[1:], strict=False)]
+        assert 0.8 <= waits[0] <= 1.2
+        assert all(wait <= 36 for wait in waits)
+        assert len(rig.opened_s) >= 18
+        assert len(rig.ingest.failures) == 5
+        assert rig.ingest.failures_total == {"unreachable": len(rig.opened_s)}
+
+    virtual(scenario)
+
+
+def test_a_source_that_delivered_is_retried_at_once_again() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        flapping = [ScriptedSource([second(0), SourceUnreachable("cut")]) for _ in range(8)]
+        rig = Rig(loop, flapping)
+        await rig.run_for(11)
+        assert len(rig.opened_s) >= 8
+
+    virtual(scenario)
+
+
+def test_a_publisher_feeds_the_hub_and_its_end_is_no_failure() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        hub, point = Hub(), PublishPoint("news", stream_key=None, clock_ns=loop.now_ns)
+        ingest = Ingest(
+            "news", url="publish://", priority=0, hub=hub, timeline=Timeline(0), silence_s=2.0,
+            point=point, clock_ns=loop.now_ns,
+        )  # fmt: skip
+        running = loop.create_task(ingest.run())
+        assert ingest.waits_for_publisher
+        for _ in range(2):
+            with point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.1:1")) as slot:
+                await slot.run(ScriptedSource([second(0), SourceEnded("unpublished")]))
+        assert hub.end == 50
+        assert ingest.waits_for_publisher
+        assert ingest.problem is None
+        assert not ingest.failures
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    virtual(scenario)
+
+
+def test_a_refused_source_is_remembered_with_its_words() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        rig = Rig(loop, [ScriptedSource([SourceRejected("codec Speex is not supported")])])
+        await rig.run_for(0.1)
+        assert rig.ingest.problem == "input: codec Speex is not supported"
+
+    virtual(scenario)
