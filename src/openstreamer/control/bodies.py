@@ -1,0 +1,74 @@
+"""Request bodies: bounded, JSON objects only, every way of being malformed answered with 400."""
+
+import json
+from typing import Any, NoReturn
+
+from starlette.requests import Request
+from starlette.types import Message, Receive
+
+from openstreamer.control.errors import ApiError
+
+MAX_BODY_BYTES = 1 << 20
+
+
+def too_large() -> ApiError:
+    """The refusal of a body above the bound."""
+    return ApiError(413, "BODY_TOO_LARGE", f"the body is larger than {MAX_BODY_BYTES} bytes")
+
+
+def refuse_declared_length(value: str | None) -> None:
+    """Refuse a ``Content-Length`` above the bound before a byte is read; the listener checks its syntax."""
+    if value is not None and value.isdecimal() and (len(value) > 18 or int(value) > MAX_BODY_BYTES):
+        raise too_large()
+
+
+def bounded(receive: Receive) -> Receive:
+    """``receive`` that raises once more than the bound arrived, whatever the length header said."""
+    received = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                raise too_large()
+        return message
+
+    return receive_bounded
+
+
+async def json_object(request: Request) -> dict[str, Any]:
+    """The body as a JSON object; an empty body is an empty object.
+
+    Raises:
+        ApiError: 400 ``INVALID_BODY``, 413 ``BODY_TOO_LARGE``.
+    """
+    raw = await request.body()
+    if not raw.strip():
+        return {}
+    try:
+        document = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as err:
+        # json speaks of "line 1 column 5"; a RecursionError has nothing useful to say.
+        reason = "nested too deeply" if isinstance(err, RecursionError) else str(err)
+        raise ApiError(400, "INVALID_BODY", f"the body is not JSON: {reason}") from err
+    if not isinstance(document, dict):
+        raise ApiError(400, "INVALID_BODY", "the body must be a JSON object")
+    return document
+
+
+async def text_body(request: Request) -> str:
+    """The body as UTF-8 text.
+
+    Raises:
+        ApiError: 400 ``INVALID_BODY``, 413 ``BODY_TOO_LARGE``.
+    """
+    try:
+        return (await request.body()).decode("utf-8")
+    except UnicodeDecodeError as err:
+        raise ApiError(400, "INVALID_BODY", "the body is not UTF-8 text") from err
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,0 +1,59 @@
+"""What the control plane needs of the rest: it reads snapshots and sends commands, and carries no media."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from openstreamer import __version__
+from openstreamer.stream.status import StreamRuntime
+
+
+class StreamControl(Protocol):
+    """The streams of this node."""
+
+    @property
+    def last_reconcile_ns(self) -> int | None:
+        """When the reconciler last ran through, on the monotonic clock; ``None``: not yet."""
+        ...
+
+    async def apply(self, code: str) -> None:
+        """The record of ``code`` changed in the store, or is gone."""
+        ...
+
+    async def apply_all(self) -> None:
+        """A template or the global configuration changed."""
+        ...
+
+    async def restart(self, code: str) -> None:
+        """Stop and rebuild; raises with code ``STREAM_NOT_FOUND`` or ``STREAM_DISABLED``."""
+        ...
+
+    def runtime(self, code: str) -> StreamRuntime | None: ...
+
+    def runtime_codes(self) -> list[str]:
+        """Streams that exist at run time only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The bound addresses; ``None`` is a protocol that this server does not listen for."""
+
+    http_addr: str
+    rtmp_port: int | None = None
+    rtsp_port: int | None = None
+    srt_port: int | None = None
+
+
+class ServerView(Protocol):
+    """The listeners as they are bound now."""
+
+    def ports(self) -> Ports: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BuildInfo:
+    """What is running; ``commit`` and ``built_at`` are empty in a source tree."""
+
+    version: str = __version__
+    commit: str = ""
+    built_at: str = ""

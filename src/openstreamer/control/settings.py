@@ -1,0 +1,175 @@
+"""``/config``: what this server can do, how it is configured, and what unset fields mean."""
+
+from dataclasses import asdict, fields
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Header, Request, Response
+
+from openstreamer.access.admin import AdminGate
+from openstreamer.config import defaults
+from openstreamer.config.global_config import GlobalConfig
+from openstreamer.config.secrets import mask
+from openstreamer.control import audit
+from openstreamer.control.bodies import json_object, text_body
+from openstreamer.control.documents import json_response
+from openstreamer.control.front import principal_of
+from openstreamer.control.ports import BuildInfo, Ports, ServerView, StreamControl
+from openstreamer.control.preconditions import required_revision
+from openstreamer.control.schemas import (
+    ConfigBody,
+    ConfigChangedBody,
+    ImportBody,
+    errors,
+    json_body,
+    yaml_body,
+)
+from openstreamer.media.errors import OpenstreamerError
+from openstreamer.store.records import ImportResult
+from openstreamer.store.store import Store
+
+logger = structlog.get_logger(__name__)
+
+YAML_TYPE = "application/yaml"  # RFC 9512
+
+IfMatch = Annotated[str | None, Header(description="Revision that the change is meant for")]
+
+
+class SettingsRoutes:
+    """The handlers of ``/config``."""
+
+    def __init__(
+        self, store: Store, streams: StreamControl, server: ServerView, build: BuildInfo, gate: AdminGate
+    ) -> None:
+        self._store = store
+        self._streams = streams
+        self._server = server
+        self._build = build
+        self._gate = gate
+
+    def router(self) -> APIRouter:
+        """The routes."""
+        router = APIRouter(tags=["config"])
+        router.add_api_route(
+            "/config",
+            self.get,
+            methods=["GET"],
+            summary="Abilities, ports, version and the global configuration",
+            response_model=ConfigBody,
+            responses=errors(503),
+        )
+        router.add_api_route(
+            "/config",
+            self.post,
+            methods=["POST"],
+            summary="Change the given fields of the global configuration",
+            description="Null clears a field. Running streams follow at once.",
+            response_model=ConfigChangedBody,
+            responses=errors(400, 412, 413, 503),
+            openapi_extra=json_body("GlobalConfigPatch"),
+        )
+        router.add_api_route(
+            "/config/defaults",
+            self.defaults,
+            methods=["GET"],
+            summary="The values that unset fields take",
+            response_model=dict[str, object],
+        )
+        self._add_yaml_routes(router)
+        return router
+
+    def _add_yaml_routes(self, router: APIRouter) -> None:
+        router.add_api_route(
+            "/config/yaml",
+            self.get_yaml,
+            methods=["GET"],
+            summary="The whole configuration as one YAML document, secrets masked",
+            response_class=Response,
+            responses={200: {"content": {YAML_TYPE: {"schema": {"type": "string"}}}}, **errors(503)},
+        )
+        router.add_api_route(
+            "/config/yaml",
+            self.put_yaml,
+            methods=["PUT"],
+            summary="Replace the whole configuration in one transaction",
+            description="All is checked first, only what differs is changed, masks keep their secrets. "
+            "A kind of record that the document does not name stays as it is.",
+            response_model=ImportBody,
+            responses=errors(400, 413, 503),
+            openapi_extra=yaml_body(YAML_TYPE),
+        )
+
+    async def get(self) -> Response:
+        """Abilities, ports, version, configuration; the entity tag is that of the configuration."""
+        record = await self._store.global_config_record()
+        config = GlobalConfig() if record is None else record.spec
+        return json_response(
+            {
+                "hw_accels": list(defaults.HW_ACCELS),
+                "video_codecs": list(defaults.VIDEO_CODECS),
+                "audio_codecs": list(defaults.AUDIO_CODECS),
+                "output_protocols": list(defaults.OUTPUT_PROTOCOLS),
+                "stream_statuses": list(defaults.STREAM_STATUSES),
+                "watermark_types": list(defaults.WATERMARK_TYPES),
+                "watermark_positions": list(defaults.WATERMARK_POSITIONS),
+                "ports": _ports(self._server.ports()),
+                "global_config": _shown(config),
+                "version": {
+                    "version": self._build.version,
+                    "commit": self._build.commit,
+                    "built_at": self._build.built_at,
+                },
+            },
+            revision=None if record is None else record.revision,
+        )
+
+    async def post(self, request: Request, if_match: IfMatch = None) -> Response:
+        """Merge, then tell whoever depends on it."""
+        patch = await json_object(request)
+        revision = required_revision(if_match, exists=True)
+        config = await self._store.merge_global_config(patch, if_match=revision)
+        audit.record(principal_of(request.scope), "config.changed", "config", audit.field_names(patch))
+        await self._follow()
+        return json_response({"global_config": _shown(config), "ports": _ports(self._server.ports())})
+
+    async def defaults(self) -> Response:
+        """A constant of this version."""
+        return json_response(defaults.defaults_document())
+
+    async def get_yaml(self) -> Response:
+        """Everything, as text."""
+        text = await self._store.export_yaml()
+        return Response(text, media_type=YAML_TYPE)
+
+    async def put_yaml(self, request: Request) -> Response:
+        """Everything, replaced."""
+        result = await self._store.import_yaml(await text_body(request))
+        changed = asdict(result)
+        audit.record(principal_of(request.scope), "config.imported", "config", _import_names(result))
+        await self._follow()
+        return json_response({"data": changed})
+
+    async def _follow(self) -> None:
+        self._gate.invalidate()
+        try:
+            await self._streams.apply_all()
+        except OpenstreamerError as err:  # what is stored is what is wanted; the reconciler tries again
+            logger.warning("apply_failed", error=str(err))
+
+
+def _import_names(result: ImportResult) -> list[str]:
+    """Which kinds of records an import touched, for the audit log."""
+    return [part.name for part in fields(result) if getattr(result, part.name)]
+
+
+def _shown(config: GlobalConfig) -> dict[str, object]:
+    return mask(config.document())
+
+
+def _ports(ports: Ports) -> dict[str, object]:
+    return {
+        "http_addr": ports.http_addr,
+        "rtsp_port": ports.rtsp_port,
+        "rtmp_port": ports.rtmp_port,
+        "srt_port": ports.srt_port,
+    }
