@@ -37,7 +37,13 @@ Seconds = Annotated[int, Field(ge=0, le=10 * 365 * 86_400)]
 class ConfigModel(BaseModel):
     """A part of the configuration: immutable, strict about JSON types, unknown fields refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_max_length=MAX_TEXT_CHARS)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        str_max_length=MAX_TEXT_CHARS,
+        hide_input_in_errors=True,  # the input may be a secret, and errors are logged
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -75,7 +75,7 @@ class ApiUser(ConfigModel):
     """A user of the admin API; the hash is argon2id or bcrypt (``htpasswd -nbB``)."""
 
     username: str
-    password_hash: str
+    password_hash: str = Field(repr=False)
     role: Role = "read"
 
     @field_validator("username")

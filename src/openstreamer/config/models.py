@@ -5,8 +5,8 @@ exactly what was said. Fields of features that are not built yet are accepted an
 :mod:`openstreamer.config.support` says which.
 """
 
-from collections.abc import Callable
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -22,9 +22,9 @@ from openstreamer.config.codes import (
     validate_template_code,
 )
 from openstreamer.config.global_config import GlobalConfig
-from openstreamer.config.input_urls import InputUrl, is_publish, parse_input_url
 from openstreamer.config.networks import check_networks
 from openstreamer.config.transcoding import Thumbnail, Transcoder, Watermark
+from openstreamer.config.urls import InputUrl, is_publish, parse_input_url, redact_push_url, redact_url
 from openstreamer.media.errors import ConfigError
 
 __all__ = [
@@ -51,8 +51,9 @@ MAX_TAGS = 64
 MAX_PREFIXES = 64
 MAX_RULES = 10_000  # addresses, countries or user agents in one list of a policy
 
-_Key = Annotated[str, Field(max_length=512)]
+_Key = Annotated[str, Field(max_length=512, repr=False)]
 _Pairs = Annotated[dict[Annotated[str, Field(min_length=1, max_length=256)], Text], Field(max_length=64)]
+_SecretPairs = Annotated[_Pairs, Field(repr=False)]
 _Checked = TypeVar("_Checked")
 _PUSH_SCHEMES = ("rtmp", "rtmps", "srt")
 
@@ -69,8 +70,8 @@ class Input(ConfigModel):
 
     url: str
     priority: int = Field(default=0, ge=0, lt=MAX_INPUTS)
-    headers: _Pairs = Field(default={})
-    params: _Pairs = Field(default={})
+    headers: _SecretPairs = Field(default={})
+    params: _SecretPairs = Field(default={})
     net: InputNet = InputNet()
     program: int = Field(default=0, ge=0, le=65_535)
     pids: Annotated[
@@ -90,6 +91,9 @@ class Input(ConfigModel):
             if not name.isascii() or any(c in name for c in " \r\n:") or "\r" in content or "\n" in content:
                 raise refuse("must map header names to single-line values")
         return value
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        return ((n, redact_url(v) if n == "url" else v) for n, v in super().__repr_args__())
 
     @property
     def parsed_url(self) -> InputUrl:
@@ -135,6 +139,9 @@ class Push(ConfigModel):
             raise refuse("must be rtmp://, rtmps:// or srt:// with a host")
         return url
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        return ((n, redact_push_url(v) if n == "url" else v) for n, v in super().__repr_args__())
+
 
 class Dvr(ConfigModel):
     """The archive of one stream. ``retention_sec`` and ``max_size_gb`` 0 keep everything."""
@@ -179,6 +186,8 @@ class StreamProfile(ConfigModel):
     @field_validator("inputs")
     @classmethod
     def _priorities(cls, value: tuple[Input, ...]) -> tuple[Input, ...]:
+        if not any("priority" in each.model_fields_set for each in value):
+            return tuple(each.model_copy(update={"priority": i}) for i, each in enumerate(value))
         if sorted(each.priority for each in value) != list(range(len(value))):
             raise refuse(f"priorities must be unique and 0 to {max(len(value) - 1, 0)}")
         return value
@@ -298,7 +307,7 @@ class Hook(ConfigModel):
     id: str
     name: Name = ""
     type: Literal["http", "file"] = "http"
-    target: Annotated[str, Field(max_length=2048)]
+    target: Annotated[str, Field(max_length=2048, repr=False)]
     enabled: bool = False
     secret: _Key = ""
     event_types: Annotated[tuple[Name, ...], Field(strict=False, max_length=128)] = ()

@@ -30,9 +30,9 @@ def validate_resolved(stream: Stream) -> None:
     for index, each in enumerate(stream.inputs):
         match each.parsed_url:
             case CopyInput(code=code):
-                upstreams = (code,)
+                upstreams = [code]
             case MixerInput(video_code=video, audio_code=audio):
-                upstreams = (video, audio)
+                upstreams = [video, audio]
             case _:
                 continue
         if stream.code in upstreams:

@@ -1,8 +1,8 @@
 """Secrets in configuration documents: masked when read, kept when the mask is written back.
 
 One walk serves every kind of record, because a secret is known by the name of its field: ``stream_key``,
-``token_secret``, ``secret``, ``password_hash``, the values of ``headers`` and ``params``, and what lies inside
-a ``url`` or ``target``.
+``token_secret``, ``secret``, ``password_hash``, the values of ``headers`` and ``params``, and what lies
+inside a ``url`` or ``target``.
 """
 
 from collections.abc import Callable, Mapping

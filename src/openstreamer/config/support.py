@@ -11,7 +11,7 @@ _DELIVERED = frozenset({"hls"})
 
 
 def unsupported(stream: Stream) -> list[str]:
-    """Plain-word reasons, one per declared part of a resolved stream that will not work; empty if all does."""
+    """Plain-word reasons, one per declared part of a resolved stream that will not work."""
     return [*_inputs(stream), *_outputs(stream), *_processing(stream)]
 
 

@@ -1,8 +1,8 @@
 """URLs without their secrets: for logs, metric labels, runtime and the API.
 
 ``redact_url`` hides passwords, tokens, keys and signatures and leaves the rest readable. It works on text,
-not on a parsed URL, so that a malformed URL hides its secrets too. ``unmask_url`` puts the stored secrets back
-when a client returns a redacted URL.
+not on a parsed URL, so that a malformed URL hides its secrets too. ``unmask_url`` puts the stored secrets
+back when a client returns a redacted URL.
 """
 
 import re

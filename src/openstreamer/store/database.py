@@ -1,0 +1,147 @@
+"""Opening the database, and the words for everything that can be wrong with it."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from openstreamer.media.errors import StoreError
+
+BUSY_TIMEOUT_MS: Final = 5_000  # another process (export, import, user add) may hold the write lock
+POOL_CONNECTIONS: Final = 4  # each SQLite connection is a thread
+PAGE_BYTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the database is: ``path`` for SQLite, None for a server. ``shown`` is safe to print."""
+
+    url: str
+    shown: str
+    path: Path | None
+
+
+def locate(url_or_path: str | os.PathLike[str]) -> Location:
+    """What the operator wrote: a file path, or a ``sqlite://`` or ``postgresql://`` URL."""
+    text = os.fspath(url_or_path)
+    if "://" not in text:
+        path = Path(text).absolute()
+        return Location(f"sqlite+aiosqlite:///{path}", str(path), path)
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError) as err:
+        raise StoreError("the database URL is not valid", code="STORE_URL") from err
+    if url.get_backend_name() == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise StoreError("the store needs a file: nothing may be lost at a restart", code="STORE_URL")
+        return locate(url.database)
+    if url.drivername in ("postgres", "postgresql", "postgresql+asyncpg"):
+        url = url.set(drivername="postgresql+asyncpg")
+        return Location(url.render_as_string(hide_password=False), url.render_as_string(), None)
+    message = f"the database {url.drivername} is not supported: use SQLite or PostgreSQL"
+    raise StoreError(message, code="STORE_URL")
+
+
+def create_engine(location: Location, *, max_bytes: int) -> AsyncEngine:
+    """An engine on ``location``; nothing is opened yet."""
+    if location.path is None:
+        return create_async_engine(location.url, pool_size=POOL_CONNECTIONS, pool_pre_ping=True)
+    engine = create_async_engine(location.url, pool_size=POOL_CONNECTIONS, max_overflow=0)
+    _configure_sqlite(engine, max_pages=max(max_bytes // PAGE_BYTES, 64))
+    return engine
+
+
+def prepare_directory(path: Path) -> None:
+    """Make the directory of an SQLite file (0700) and the file itself (0600): it holds secrets."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite creates its journal files with the permissions of the database file.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except OSError as err:
+        message = f"{path} cannot be opened for writing: {err.strerror}. {_check_owner(path)}"
+        raise StoreError(message, code="STORE_UNWRITABLE") from err
+
+
+@contextmanager
+def translated(location: Location) -> Iterator[None]:
+    """Turn whatever the database says into a StoreError with the path and what to do."""
+    try:
+        yield
+    except DBAPIError as err:
+        raise _store_error(location, str(err.orig)) from err
+    except SQLAlchemyError as err:
+        raise _store_error(location, type(err).__name__) from err
+    except (OSError, sqlite3.Error) as err:  # OSError: the PostgreSQL server cannot be reached
+        raise _store_error(location, str(err)) from err
+
+
+def verify_integrity(connection: Connection) -> None:
+    """Read the whole SQLite file once (a few ms) so that damage is found before anything is written."""
+    problem = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if problem != "ok":
+        raise sqlite3.DatabaseError(f"database disk image is malformed: {problem}")
+
+
+def _configure_sqlite(engine: AsyncEngine, *, max_pages: int) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        # Python's sqlite3 would begin transactions behind our back, and not before DDL.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout = {BUSY_TIMEOUT_MS}",
+            "foreign_keys = ON",
+            "synchronous = FULL",  # a change is on the disk before it is answered
+            f"max_page_count = {max_pages}",
+            "journal_size_limit = 4194304",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+
+def use_write_ahead_log(connection: Connection) -> None:
+    """Readers never wait for a writer. The setting stays in the file, so once per opening is enough."""
+    raw = connection.connection.dbapi_connection
+    assert raw is not None
+    cursor = raw.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.close()
+
+
+def _store_error(location: Location, reason: str) -> StoreError:
+    lowered = reason.lower()
+    shown = location.shown
+    if location.path is None:
+        return StoreError(f"the database {shown} cannot be used: {reason}", code="STORE_UNREACHABLE")
+    if "not a database" in lowered or "malformed" in lowered or "unsupported file format" in lowered:
+        return StoreError(
+            f"{shown} is damaged ({reason}) and was left untouched. Restore a backup; or move the file away, "
+            "start with an empty store and run: openstreamer import FILE",
+            code="STORE_CORRUPT",
+        )
+    if "full" in lowered:
+        return StoreError(f"no space for {shown}: nothing was changed; free some space", code="STORE_FULL")
+    if "unable to open" in lowered or "readonly" in lowered or "permission" in lowered:
+        return StoreError(
+            f"{shown} cannot be written ({reason}). {_check_owner(location.path)}", code="STORE_UNWRITABLE"
+        )
+    if "locked" in lowered or "busy" in lowered:
+        return StoreError(f"another process holds {shown} locked; try again", code="STORE_BUSY")
+    return StoreError(f"{shown} cannot be used: {reason}", code="STORE_ERROR")
+
+
+def _check_owner(path: Path) -> str:
+    return f"Check that {path.parent} is a directory which the server's user may write"

@@ -1,0 +1,51 @@
+"""YAML in and out, without what makes YAML dangerous: tags, aliases, duplicate keys, endless size."""
+
+import io
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
+
+from openstreamer.media.errors import ConfigError
+
+MAX_YAML_CHARS: Final = 32 << 20
+
+
+def dump_yaml(document: dict[str, Any]) -> str:
+    """``document`` as block-style YAML 1.2 in its own order."""
+    stream = io.StringIO()
+    yaml = YAML(typ="rt", pure=True)  # the round-trip writer keeps the order and writes blocks
+    yaml.width = 4096  # a URL stays on its line
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
+def load_yaml(text: str) -> dict[str, Any]:
+    """The mapping that ``text`` holds, or :class:`ConfigError` (code ``INVALID_YAML``) with the line."""
+    if len(text) > MAX_YAML_CHARS:
+        raise _invalid(f"the document has {len(text)} characters, at most {MAX_YAML_CHARS} are read")
+    try:
+        for event in _reader().parse(text):
+            if isinstance(event, AliasEvent):
+                line = event.start_mark.line + 1
+                raise _invalid(f"line {line}: anchors and aliases are not used in a configuration")
+        document = _reader().load(text)
+    except MarkedYAMLError as err:
+        line = f"line {err.problem_mark.line + 1}: " if err.problem_mark is not None else ""
+        raise _invalid(f"{line}{err.problem or 'is not YAML'}") from err
+    except (YAMLError, ValueError, RecursionError) as err:
+        raise _invalid(
+            f"is not YAML: {str(err).splitlines()[0] if str(err) else type(err).__name__}"
+        ) from err
+    if not isinstance(document, dict):
+        raise _invalid("the document must be a mapping with streams:, templates: and so on")
+    return document
+
+
+def _reader() -> YAML:
+    return YAML(typ="safe", pure=True)
+
+
+def _invalid(message: str) -> ConfigError:
+    return ConfigError(message, code="INVALID_YAML")
