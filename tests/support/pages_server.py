@@ -120,7 +120,7 @@ class PagesServer:
 
 
 def stream(code: str, status: str = "active", **more: Any) -> dict[str, Any]:
-    """One element of GET /streams: a 720p stream with AAC that accepts a publisher, unless `more` says else."""
+    """One element of GET /streams: 720p with AAC, accepting a publisher, unless `more` says else."""
     live = status in ("active", "degraded")
     tracks = [
         {"kind": "video", "codec": "h264", "bitrate_kbps": 3100, "width": 1280, "height": 720},
