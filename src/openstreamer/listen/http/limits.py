@@ -1,0 +1,59 @@
+"""Bounds of the HTTP listener, and the counters that show how they are used."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Every bound of the listener.
+
+    Attributes:
+        max_connections, max_connections_per_address: open connections; more are refused when accepted.
+        max_requests_in_flight: running requests of all connections; more are answered 503.
+        header_deadline_s: from the first byte (or the accept) to a complete request head or TLS handshake.
+        idle_timeout_s: a kept-alive connection without a request.
+        body_deadline_s: a request body that is wanted and of which nothing arrives.
+        write_deadline_s: a client that does not take one write buffer's worth of a response.
+        max_header_bytes: a request head; more is answered 431.
+        max_pipelined: HTTP/1.1 requests that wait behind the one in service.
+        max_concurrent_streams: requests of one HTTP/2 connection.
+        max_websocket_message_bytes: a message of a WebSocket client.
+        write_buffer_bytes: unsent bytes that one connection may hold before its response waits.
+    """
+
+    max_connections: int = 4096
+    max_connections_per_address: int = 512
+    max_requests_in_flight: int = 8192
+    header_deadline_s: float = 10.0
+    idle_timeout_s: float = 75.0
+    body_deadline_s: float = 30.0
+    write_deadline_s: float = 60.0
+    max_header_bytes: int = 32 * 1024
+    max_pipelined: int = 16
+    max_concurrent_streams: int = 128
+    max_websocket_message_bytes: int = 1 << 20
+    write_buffer_bytes: int = 128 * 1024
+
+    def sweep_interval_s(self) -> float:
+        """How often deadlines are looked at: an eighth of the shortest one, at most a second."""
+        shortest_s = min(
+            self.header_deadline_s, self.idle_timeout_s, self.body_deadline_s, self.write_deadline_s
+        )
+        return min(1.0, max(0.01, shortest_s / 8))
+
+
+@dataclass(slots=True)
+class HttpStatistics:
+    """Counters since the listener was made. ``refused`` and ``closed`` are by reason, in plain words."""
+
+    open_connections: int = 0
+    accepted: int = 0
+    requests: int = 0
+    requests_in_flight: int = 0
+    protocol_errors: int = 0
+    app_errors: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    closed: Counter[str] = field(default_factory=Counter)

@@ -1,0 +1,92 @@
+"""What all connections of one listener share: application, bounds, counters, running tasks."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine
+from email.utils import formatdate
+from typing import Any
+
+from openstreamer.listen.http.asgi import App, Receive, Scope, Send, respond_error
+from openstreamer.listen.http.connection import Connection
+from openstreamer.listen.http.limits import HttpLimits, HttpStatistics
+from openstreamer.stream.tasks import spawn
+
+
+class Service:
+    """Shared state of a listener's connections; lives on one event loop."""
+
+    def __init__(self, app: App, limits: HttpLimits) -> None:
+        self.limits = limits
+        self.statistics = HttpStatistics()
+        self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.loop = asyncio.get_running_loop()
+        self.draining = False
+        self.date = b""
+        self._app = app
+        self._per_address: Counter[str] = Counter()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.tick()
+
+    def tick(self) -> None:
+        """Keep the Date header (RFC 9110 6.6.1); called about once a second."""
+        self.date = formatdate(usegmt=True).encode()
+
+    def admit(self, address: str) -> str:
+        """Count a new connection of ``address``; returns why it is refused, or an empty string."""
+        statistics, limits = self.statistics, self.limits
+        reason = ""
+        if self.draining:
+            reason = "shutting down"
+        elif statistics.open_connections >= limits.max_connections:
+            reason = "too many connections"
+        elif self._per_address[address] >= limits.max_connections_per_address:
+            reason = "too many connections of one address"
+        if reason:
+            statistics.refused[reason] += 1
+            return reason
+        statistics.accepted += 1
+        statistics.open_connections += 1
+        self._per_address[address] += 1
+        self._empty.clear()
+        return ""
+
+    def release(self, address: str) -> None:
+        """Undo ``admit``, once per admitted connection."""
+        self.statistics.open_connections -= 1
+        self._per_address[address] -= 1
+        if not self._per_address[address]:
+            del self._per_address[address]
+        if not self.statistics.open_connections:
+            self._empty.set()
+
+    async def wait_closed(self) -> None:
+        """Wait until no connection is open."""
+        await self._empty.wait()
+
+    def app_for_request(self) -> App:
+        """The application, or one that answers 503 when too many requests run already."""
+        self.statistics.requests += 1
+        if self.statistics.requests_in_flight >= self.limits.max_requests_in_flight:
+            self.statistics.refused["too many requests"] += 1
+            return _overloaded
+        return self._app
+
+    def start(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> "asyncio.Task[None]":
+        """Run a request; the service owns its task."""
+        task = spawn(coroutine, name=name)
+        self.tasks.add(task)
+        self.statistics.requests_in_flight += 1
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self.tasks.discard(task)
+        self.statistics.requests_in_flight -= 1
+
+
+async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:
+    await respond_error(
+        scope, send, 503, "OVERLOADED", "too many requests are running", [(b"retry-after", b"1")]
+    )
