@@ -51,7 +51,7 @@ class BitReader:
         """Moves on to the next byte boundary."""
         self.position_bits += -self.position_bits % 8
 
-    def ue(self, most: int = (1 << 32) - 2) -> int:
+    def ue(self, most: int = (1 << 33) - 2) -> int:
         """An unsigned Exp-Golomb number (H.264 9.1), refused above ``most``."""
         zeros = 0
         while not self.u(1):

@@ -46,6 +46,20 @@ class Track:
         object.__setattr__(self, "kind", TrackKind.VIDEO if is_video else TrackKind.AUDIO)
 
     @property
+    def video(self) -> VideoConfig:
+        """The decoder configuration, of a track that is known to be video."""
+        config = self.config
+        assert isinstance(config, H264Config | H265Config | Av1Config | Vp9Config)
+        return config
+
+    @property
+    def audio(self) -> AudioConfig:
+        """The decoder configuration, of a track that is known to be audio."""
+        config = self.config
+        assert isinstance(config, AacConfig | OpusConfig | Mp3Config | Ac3Config | Eac3Config)
+        return config
+
+    @property
     def codec(self) -> str:
         """The codec's name as the API spells it: ``h264``, ``aac`` …"""
         return self.config.codec
