@@ -1,0 +1,370 @@
+"""FLV tag bodies → frames: what makes an RTMP publisher a source.
+
+Keeps the promises of :class:`openstreamer.sources.base.Source`: frames come out once the tracks that the
+publisher announced are known (or did not show up in time), video begins with a key frame that has its
+parameter sets, timestamps are unwrapped and do not fall.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from openstreamer.media.clock import Unwrapper, ms_to_90k
+from openstreamer.media.errors import MediaError, SourceRejected
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import AudioConfig, Track, VideoConfig
+from openstreamer.wire.amf0 import UNDEFINED, AmfValue
+from openstreamer.wire.flv.configurations import (
+    audio_configuration,
+    audio_configuration_in,
+    is_random_access,
+    video_configuration,
+    video_configuration_in,
+    video_payload,
+)
+from openstreamer.wire.flv.tags import FlvCodec, MediaTag, TagKind, audio_tags, video_tags
+
+VIDEO_TRACK_ID = 0
+AUDIO_TRACK_ID = 1
+
+_LARGEST_STEP_BACK_MS = 1000  # more is a publisher that began anew, and its times are moved to go on
+_RESTART_STEP_MS = 20  # what is put between the last old and the first new time
+
+
+@dataclass(frozen=True, slots=True)
+class FlvLimits:
+    """How long and how much is held back until the tracks are known."""
+
+    announced_wait_ms: int = 1000  # of media time, for an announced track that does not come
+    configuration_wait_ms: int = 10_000  # of media time, for the configuration of video that does: a long GOP
+    max_held_frames: int = 512
+    max_held_bytes: int = 8 << 20
+
+
+@dataclass(slots=True)
+class FlvStatistics:
+    """What a decoder did not pass on."""
+
+    without_configuration: int = 0  # coded frames before their sequence header
+    before_key_frame: int = 0  # video and audio before the first video key frame
+    other_tracks: int = 0  # frames of further tracks of Enhanced RTMP multitrack
+    malformed: int = 0
+
+    @property
+    def dropped_frames(self) -> int:
+        """All of them."""
+        return self.without_configuration + self.before_key_frame + self.other_tracks + self.malformed
+
+
+class _TrackState:
+    """One of the two tracks, before and after it is known."""
+
+    __slots__ = (
+        "announced",
+        "codec",
+        "kept_id",
+        "last_dts_ms",
+        "offset_ms",
+        "seen",
+        "stepped_back_ms",
+        "track",
+    )
+
+    def __init__(self) -> None:
+        self.announced: bool | None = None  # by onMetaData; None: not said
+        self.seen = False
+        self.kept_id = -1
+        self.codec: FlvCodec | None = None
+        self.track: Track | None = None
+        self.last_dts_ms: int | None = None
+        self.offset_ms = 0
+        self.stepped_back_ms: int | None = None  # where a publisher that may have begun anew is
+
+    def awaited(self) -> bool:
+        """Whether this track may still have to come before frames go out."""
+        return self.track is None and (self.seen or self.announced is not False)
+
+
+class FlvDecoder:
+    """Feed :meth:`metadata`, :meth:`video` and :meth:`audio`; each call returns the frames it releases.
+
+    Raises from each of them:
+        SourceRejected: a codec or configuration that cannot be carried; the message names it.
+    """
+
+    def __init__(self, limits: FlvLimits | None = None) -> None:
+        self.statistics = FlvStatistics()
+        self._limits = limits or FlvLimits()
+        self._video = _TrackState()
+        self._audio = _TrackState()
+        self._video_config: VideoConfig | None = None
+        self._video_header = b""  # the last sequence header, to tell its repetition from a change
+        self._video_decodable = False  # a key frame followed the last change of configuration
+        self._unconfigured_since_ms: int | None = None
+        self._nal_length_size = 4
+        self._found_random_access = False
+        self._audio_head = b""  # of the last frame whose header was read for its configuration
+        self._unwrapper = Unwrapper(32)
+        self._restart_offset_ms = 0
+        self._first_ms: int | None = None
+        self._last_ms = 0
+        self._flowing = False
+        self._held: deque[Frame] = deque()
+        self._held_bytes = 0
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks known so far, video first."""
+        return tuple(state.track for state in (self._video, self._audio) if state.track is not None)
+
+    @property
+    def flowing(self) -> bool:
+        """Whether frames go out as they come in."""
+        return self._flowing
+
+    def metadata(self, values: Mapping[str, AmfValue]) -> list[Frame]:
+        """Learn from ``onMetaData`` which tracks to wait for."""
+        self._video.announced = _says(values, ("videocodecid", "width", "videodatarate", "framerate"))
+        self._audio.announced = _says(values, ("audiocodecid", "audiosamplerate", "audiodatarate"))
+        if not self._video.announced and not self._audio.announced:
+            self._video.announced = self._audio.announced = None  # says nothing about tracks at all
+        return self._release_when_ready()
+
+    def video(self, timestamp_ms: int, payload: bytes) -> list[Frame]:
+        """Feed the body of a video tag."""
+        try:
+            tags = video_tags(payload)
+        except MediaError:
+            self.statistics.malformed += 1
+            return []
+        frames: list[Frame] = []
+        for tag in tags:
+            if self._is_kept(self._video, tag):
+                frames += self._video_tag(timestamp_ms, tag)
+        return frames
+
+    def audio(self, timestamp_ms: int, payload: bytes) -> list[Frame]:
+        """Feed the body of an audio tag."""
+        try:
+            tags = audio_tags(payload)
+        except MediaError:
+            self.statistics.malformed += 1
+            return []
+        frames: list[Frame] = []
+        for tag in tags:
+            if self._is_kept(self._audio, tag):
+                frames += self._audio_tag(timestamp_ms, tag)
+        return frames
+
+    def end(self) -> list[Frame]:
+        """The publisher is done: what was held back is released with the tracks there are."""
+        return [] if self._flowing else self._release()
+
+    # ------------------------------------------------------------------ video
+
+    def _video_tag(self, timestamp_ms: int, tag: MediaTag) -> list[Frame]:
+        if tag.kind is TagKind.CONFIGURATION:
+            self._configure_video(tag)
+            return []
+        if tag.kind is TagKind.END or not tag.body:
+            return []
+        dts_ms = self._dts_ms(self._video, timestamp_ms)
+        try:
+            frame = self._video_frame(dts_ms, tag)
+        except MediaError:
+            self.statistics.malformed += 1
+            frame = None
+        if frame is not None:
+            return self._deliver(frame)
+        self._reject_video_without_configuration(dts_ms)
+        return self._release_when_ready()
+
+    def _configure_video(self, tag: MediaTag) -> None:
+        if tag.body == self._video_header and tag.codec is self._video.codec:
+            return
+        try:
+            self._video_config, self._nal_length_size = video_configuration(tag.codec, tag.body)
+        except MediaError as err:
+            raise SourceRejected(f"RTMP video: the sequence header is malformed: {err}") from err
+        self._video.codec = tag.codec
+        self._video_header = tag.body
+        self._video_decodable = False
+
+    def _video_frame(self, dts_ms: int, tag: MediaTag) -> Frame | None:
+        """The frame, or ``None`` when it cannot be decoded by whoever starts here."""
+        state = self._video
+        codec = tag.codec
+        if codec is not state.codec:  # without any sequence header, which only some codecs can do without
+            state.codec = codec
+            self._video_config, self._nal_length_size = None, 4
+            self._video_decodable = False
+        payload = tag.body
+        if codec is FlvCodec.AV1 or self._nal_length_size != 4:
+            payload = video_payload(codec, payload, self._nal_length_size)
+        key = is_random_access(codec, payload)
+        if key:
+            self._found_random_access = True
+        elif tag.key and not self._found_random_access:
+            key = True  # the flag is believed only while the bit stream shows no key frames of its own
+        if key:
+            self._video_config = config = video_configuration_in(codec, self._video_config, payload)
+            self._video_decodable = config is not None
+            if config is not None and (state.track is None or state.track.config != config):
+                state.track = Track(VIDEO_TRACK_ID, config)
+        track = state.track
+        if track is None or not self._video_decodable:
+            if self._video_config is None:
+                self.statistics.without_configuration += 1
+            else:
+                self.statistics.before_key_frame += 1
+            return None
+        dts_90k = ms_to_90k(dts_ms)
+        return Frame(track, dts_90k + ms_to_90k(tag.composition_ms), dts_90k, key, payload)
+
+    def _reject_video_without_configuration(self, dts_ms: int) -> None:
+        """Video that nobody can decode must not become a stream with sound only, and no error."""
+        if self._video_config is not None:
+            self._unconfigured_since_ms = None
+            return
+        if self._unconfigured_since_ms is None:
+            self._unconfigured_since_ms = dts_ms
+        waited_ms = dts_ms - self._unconfigured_since_ms
+        if waited_ms > self._limits.configuration_wait_ms:
+            name = self._video.codec.name if self._video.codec else "?"
+            raise SourceRejected(f"RTMP video: {name} without its decoder configuration for {waited_ms} ms")
+
+    # ------------------------------------------------------------------ audio
+
+    def _audio_tag(self, timestamp_ms: int, tag: MediaTag) -> list[Frame]:
+        if tag.kind is TagKind.CONFIGURATION:
+            try:
+                self._configure_audio(tag.codec, audio_configuration(tag.codec, tag.body))
+            except MediaError as err:
+                raise SourceRejected(f"RTMP audio: the sequence header is malformed: {err}") from err
+            return self._release_when_ready()
+        if tag.kind is TagKind.END or not tag.body:
+            return []
+        dts_90k = ms_to_90k(self._dts_ms(self._audio, timestamp_ms))
+        if tag.codec in _HEADER_BYTES:
+            self._configure_from_frame(tag)
+        track = self._audio.track
+        if track is None or tag.codec is not self._audio.codec:
+            self.statistics.without_configuration += 1
+            return [] if self._flowing else self._release_when_ready()
+        return self._deliver(Frame(track, dts_90k, dts_90k, self._video.track is None, tag.body))
+
+    def _configure_audio(self, codec: FlvCodec, config: AudioConfig | None) -> None:
+        if config is None:
+            return
+        state = self._audio
+        state.codec = codec
+        if state.track is None or state.track.config != config:
+            state.track = Track(AUDIO_TRACK_ID, config)
+
+    def _configure_from_frame(self, tag: MediaTag) -> None:
+        head = tag.body[_HEADER_BYTES[tag.codec]]
+        if head == self._audio_head:
+            return
+        try:
+            self._configure_audio(tag.codec, audio_configuration_in(tag.codec, tag.body))
+        except MediaError:
+            self.statistics.malformed += 1  # a damaged frame: the next one may be fine
+            return
+        self._audio_head = head
+
+    # ------------------------------------------------------------------ both
+
+    def _is_kept(self, state: _TrackState, tag: MediaTag) -> bool:
+        """Of multitrack the track that came first is kept (track 0, as publishers are advised)."""
+        state.seen = True
+        if state.kept_id < 0:
+            state.kept_id = tag.track_id
+        if tag.track_id == state.kept_id:
+            return True
+        if tag.kind is TagKind.FRAME:
+            self.statistics.other_tracks += 1
+        return False
+
+    def _dts_ms(self, state: _TrackState, timestamp_ms: int) -> int:
+        """Unwrapped, and never below the track's last one."""
+        full_ms = self._unwrapper.unwrap(timestamp_ms)
+        dts_ms = full_ms + state.offset_ms
+        last_ms = state.last_dts_ms
+        if last_ms is not None and dts_ms < last_ms:
+            dts_ms = self._after_step_back(state, full_ms, last_ms)
+        elif state.stepped_back_ms is not None:
+            state.stepped_back_ms = None
+        state.last_dts_ms = self._last_ms = dts_ms
+        if self._first_ms is None:
+            self._first_ms = dts_ms
+        return dts_ms
+
+    def _after_step_back(self, state: _TrackState, full_ms: int, last_ms: int) -> int:
+        """A small step back is held at the last time. After a large one that goes on, the publisher has
+        begun anew: all its times are moved by the same amount, each track when it steps back itself."""
+        if last_ms - full_ms - state.offset_ms <= _LARGEST_STEP_BACK_MS:
+            return last_ms
+        if state.stepped_back_ms is None or full_ms < state.stepped_back_ms:
+            state.stepped_back_ms = full_ms
+            return last_ms
+        if full_ms + self._restart_offset_ms < last_ms - _LARGEST_STEP_BACK_MS:
+            self._restart_offset_ms = last_ms + _RESTART_STEP_MS - full_ms
+        state.stepped_back_ms = None
+        state.offset_ms = self._restart_offset_ms
+        return max(full_ms + state.offset_ms, last_ms)
+
+    def _deliver(self, frame: Frame) -> list[Frame]:
+        if self._flowing:
+            return [frame]
+        self._held.append(frame)
+        self._held_bytes += len(frame.payload)
+        return self._release_when_ready()
+
+    def _release_when_ready(self) -> list[Frame]:
+        if self._flowing or not self._held:
+            return []
+        if not self._video.awaited() and not self._audio.awaited():
+            return self._release()
+        if not self._has_waited_enough():
+            return []
+        if self._video.seen and self._video.track is None:
+            self._drop_held()  # sound only, until the picture begins: it goes at the key frame anyway
+            return []
+        return self._release()
+
+    def _has_waited_enough(self) -> bool:
+        limits = self._limits
+        return (
+            self._last_ms - (self._first_ms or 0) >= limits.announced_wait_ms
+            or len(self._held) >= limits.max_held_frames
+            or self._held_bytes >= limits.max_held_bytes
+        )
+
+    def _drop_held(self) -> None:
+        self.statistics.before_key_frame += len(self._held)
+        self._held.clear()
+        self._held_bytes = 0
+
+    def _release(self) -> list[Frame]:
+        held = self._held
+        self._held = deque()
+        self._held_bytes = 0
+        self._flowing = True
+        if self._video.track is None:
+            for frame in held:
+                frame.key = True  # without video, every audio frame is a random access point
+            return list(held)
+        start_90k = next((frame.dts_90k for frame in held if frame.track.is_video), 0)
+        frames = [frame for frame in held if frame.track.is_video or frame.dts_90k >= start_90k]
+        self.statistics.before_key_frame += len(held) - len(frames)
+        for frame in frames:
+            frame.key = frame.key and frame.track.is_video
+        return frames
+
+
+# Where codecs without sequence headers keep what their configuration is made of, check sums excluded.
+_HEADER_BYTES = {FlvCodec.MP3: slice(0, 4), FlvCodec.AC3: slice(4, 7), FlvCodec.EAC3: slice(2, 6)}
+
+
+def _says(values: Mapping[str, AmfValue], names: tuple[str, ...]) -> bool:
+    return any(values.get(name) not in (None, UNDEFINED, "", 0.0) for name in names)
