@@ -76,7 +76,7 @@ def test_a_source_that_ends_is_opened_again_and_the_stream_goes_on() -> None:
         first = ScriptedSource([second(0), SourceEnded("done")])
         rig = Rig(loop, [first, ScriptedSource([second(0)])])
         reader = rig.hub.reader("r")
-        await rig.run_for(3)
+        await rig.run_for(2)
         frames = await reader.receive()
         assert [frame.dts_90k for frame in frames] == [n * 3600 for n in range(50)]
         assert [frame.epoch for frame in frames] == [1] * 25 + [2] * 25
