@@ -1,0 +1,110 @@
+"""The segments of one track that can be fetched, newest last, and which of them a playlist lists."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from openstreamer.media.track import TrackKind
+from openstreamer.packager.options import PackagerOptions
+from openstreamer.packager.segment import Init, Part, Segment
+
+
+class TrackWindow:
+    """A bounded run of segments with consecutive media sequence numbers, and the one that is growing.
+
+    ``version`` rises with every part and segment: what is rendered from a window is valid for a version.
+    """
+
+    def __init__(self, kind: TrackKind, options: PackagerOptions) -> None:
+        self.kind = kind
+        self.closed: deque[Segment] = deque()
+        self.open: Segment | None = None
+        self.version = 0
+        self.media_bytes = 0
+        self._listed = options.window_segments
+        self._retained = options.retained_segments
+        self._inits: dict[int, Init] = {}
+
+    def begin(self, segment: Segment) -> None:
+        """``segment`` grows from now on."""
+        assert self.open is None, f"{self.open!r} is still open"
+        if segment.init is not None:
+            self._inits[segment.init.number] = segment.init
+        self.open = segment
+
+    def add_part(self, part: Part) -> None:
+        """The open segment has one more part."""
+        assert self.open is not None
+        self.open.parts.append(part)
+        self.open.size_bytes += len(part.data)
+        self.media_bytes += len(part.data)
+        self.version += 1
+
+    def close(self) -> Segment:
+        """The open segment is complete; what slid out of the window is let go."""
+        segment = self.open
+        assert segment is not None
+        self.open = None
+        segment.closed = True
+        self.closed.append(segment)
+        self.version += 1
+        if len(self.closed) > self._retained:
+            self._drop_oldest()
+        return segment
+
+    def _drop_oldest(self) -> None:
+        gone = self.closed.popleft()
+        self.media_bytes -= gone.size_bytes
+        needed = self.closed[0].init
+        if gone.init is not None and gone.init is not needed:
+            self._inits.pop(gone.init.number, None)
+
+    @property
+    def listed(self) -> Sequence[Segment]:
+        """The complete segments that a playlist lists."""
+        surplus = len(self.closed) - self._listed
+        return list(self.closed) if surplus <= 0 else list(self.closed)[surplus:]
+
+    @property
+    def has_media(self) -> bool:
+        """Whether a player finds anything but gaps here."""
+        if self.open is not None and self.open.parts:
+            return True
+        return any(not segment.gap for segment in self.listed)
+
+    @property
+    def last_msn(self) -> int | None:
+        """The media sequence number of the last complete segment."""
+        return self.closed[-1].msn if self.closed else None
+
+    @property
+    def last_part(self) -> tuple[int, int | None]:
+        """Media sequence number and index of the newest part (the index is None after a gap)."""
+        if self.open is not None and self.open.parts:
+            return self.open.msn, len(self.open.parts) - 1
+        last = self.closed[-1]
+        return last.msn, len(last.parts) - 1 if last.parts else None
+
+    def segment(self, msn: int) -> Segment | None:
+        """The complete segment of this number that has media, while it is retained."""
+        if not self.closed:
+            return None
+        index = msn - self.closed[0].msn
+        if not 0 <= index < len(self.closed):
+            return None
+        segment = self.closed[index]
+        return None if segment.gap else segment
+
+    def part(self, msn: int, index: int) -> Part | None:
+        """A part that exists."""
+        segment = self.open if self.open is not None and self.open.msn == msn else self.segment(msn)
+        if segment is None or not 0 <= index < len(segment.parts):
+            return None
+        return segment.parts[index]
+
+    def init(self, number: int) -> Init | None:
+        """An initialisation segment that a retained segment needs."""
+        return self._inits.get(number)
+
+    @property
+    def inits(self) -> Sequence[Init]:
+        return list(self._inits.values())
