@@ -1,5 +1,6 @@
 """Writers of codec headers for the tests, independent of the parsers under test."""
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -59,10 +60,8 @@ def lengths(*nals: bytes) -> bytes:
 
 def assert_total(parse: Callable[[bytes], object], data: bytes) -> None:
     """``parse`` may refuse ``data``, but only in the one way that callers handle."""
-    try:
+    with contextlib.suppress(MediaError):
         parse(data)
-    except MediaError:
-        pass
 
 
 def assert_truncations_refused(parse: Callable[[bytes], object], data: bytes, least: int = 1) -> None:
