@@ -2,7 +2,8 @@
 
 Unset is the same as null, an empty string and an empty list, at every depth (CONTRACT 3): such values are
 dropped before validation, so that ``model_fields_set`` holds exactly what the operator said. Clients of the
-Go server also send ``0`` where they mean "the default"; fields marked :data:`ZERO_IS_UNSET` follow them.
+Go server also send ``0`` and ``false`` where they mean "the default"; fields marked :data:`ZERO_IS_UNSET`
+follow them.
 """
 
 import functools
@@ -59,7 +60,9 @@ class ConfigModel(BaseModel):
             return False  # an unknown field is reported even when it is empty
         if value is None or value == "" or (isinstance(value, (list, tuple)) and not value):
             return True
-        return ZERO_IS_UNSET in field.metadata and not isinstance(value, bool) and value == 0
+        if ZERO_IS_UNSET not in field.metadata or not isinstance(value, int | float):
+            return False
+        return not value and isinstance(value, bool) == (field.annotation is bool)
 
     def document(self) -> dict[str, Any]:
         """Exactly what the operator said, as a JSON document."""

@@ -212,7 +212,7 @@ class Stream(StreamProfile):
     """One stream. As stored it holds its own settings only; see :func:`config.resolve.resolve`."""
 
     code: str
-    disabled: bool = False
+    disabled: Annotated[bool, ZERO_IS_UNSET] = False
     template: str | None = None
 
     @field_validator("code")
@@ -252,7 +252,7 @@ class Policy(ConfigModel):
     code: str
     name: Name = ""
     description: Text = ""
-    require_token: bool = False
+    require_token: Annotated[bool, ZERO_IS_UNSET] = False
     token_secret: _Key = ""
     allow_ips: Annotated[tuple[str, ...], Field(strict=False, max_length=MAX_RULES)] = ()
     deny_ips: Annotated[tuple[str, ...], Field(strict=False, max_length=MAX_RULES)] = ()
@@ -308,7 +308,7 @@ class Hook(ConfigModel):
     name: Name = ""
     type: Literal["http", "file"] = "http"
     target: Annotated[str, Field(max_length=2048, repr=False)]
-    enabled: bool = False
+    enabled: Annotated[bool, ZERO_IS_UNSET] = False
     secret: _Key = ""
     event_types: Annotated[tuple[Name, ...], Field(strict=False, max_length=128)] = ()
     stream_codes: StreamCodes = StreamCodes()

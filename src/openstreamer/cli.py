@@ -1,0 +1,320 @@
+"""The command line. Every refusal is one line on stderr and exit status 2."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn, TypeVar, cast
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from openstreamer import __version__
+from openstreamer.config.settings import ServeSettings, load_settings
+from openstreamer.media.errors import ConfigError, OpenstreamerError
+
+if TYPE_CHECKING:
+    from openstreamer.store.store import Store
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+MIN_PASSWORD_CHARS: Final = 8
+MAX_PASSWORD_CHARS: Final = 1024
+MAX_IMPORT_BYTES: Final = 128 << 20
+
+_Result = TypeVar("_Result")
+# typer's usage errors have a common base, which it does not export; to mypy it is its best-known member.
+_UsageError = cast(
+    "type[typer.BadParameter]",
+    next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"),
+)
+
+app = typer.Typer(
+    name="openstreamer",
+    help="A live media server: encoders publish, browsers play, and a stream that says it is live, is.\n\n"
+    "Start it with [bold]openstreamer serve[/], then open http://127.0.0.1:8080/.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+users = typer.Typer(
+    help="Users of the admin API. Without any user it answers this machine only.", no_args_is_help=True
+)
+app.add_typer(users, name="user")
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Directory of the store and everything else the server keeps.", show_default="./data"),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Bootstrap settings in YAML: data_dir, database_url, http, rtmp, log_level, log_format.",
+        show_default="./config.yaml if it is there",
+    ),
+]
+Http = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Where pages, API and HLS are served; port 0 picks a free one.",
+        show_default="0.0.0.0:8080",
+    ),
+]
+Rtmp = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Where encoders publish; port 0 picks a free one.",
+        show_default="0.0.0.0:1935",
+    ),
+]
+
+
+def main() -> NoReturn:
+    """The ``openstreamer`` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit status."""
+    try:
+        status = app(args=list(arguments), prog_name="openstreamer", standalone_mode=False)
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except OpenstreamerError as err:
+        return _refuse(str(err))
+    except BrokenPipeError:
+        # Whoever read our output has left; keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as err:
+        return _refuse(f"{err.filename}: {err.strerror}" if err.filename else str(err))
+    except _UsageError as err:
+        message = err.format_message().replace("Value error, ", "").rstrip(".")
+        # Without any argument the help was printed, and says it all.
+        return _refuse(f"{message}. Try openstreamer --help") if message else EXIT_USAGE
+    return status if isinstance(status, int) else 0
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(f"openstreamer {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    data_dir: DataDir = None,
+    http: Http = None,
+    rtmp: Rtmp = None,
+    config: ConfigFile = None,
+    no_demo: Annotated[
+        bool, typer.Option("--no-demo", help="Do not create the stream 'demo' on the very first start.")
+    ] = False,
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Written once everything accepts: JSON with pid, http and rtmp as bound."
+        ),
+    ] = None,
+) -> int:
+    """Run the server until it is interrupted.
+
+    What is not said here is read from OPENSTREAMER_DATA_DIR, OPENSTREAMER_HTTP
+    and so on, then from the configuration file.
+    """
+    settings = load_settings(
+        config_file=config, data_dir=data_dir, http=http, rtmp=rtmp, demo=not no_demo, ready_file=ready_file
+    )
+    from openstreamer import app as server  # the other commands need neither the server nor its imports
+
+    return server.run(settings)
+
+
+@app.command()
+def check(data_dir: DataDir = None, http: Http = None, rtmp: Rtmp = None, config: ConfigFile = None) -> int:
+    """Say what works on this machine, and what does not and why.
+
+    Exit status 0 when everything does, 1 when something does not. Changes nothing.
+    """
+    from openstreamer.check import Finding, run_checks
+
+    try:
+        settings = load_settings(config_file=config, data_dir=data_dir, http=http, rtmp=rtmp)
+        findings = list(run_checks(settings))
+    except ConfigError as err:
+        if err.code == "INVALID_OPTION":
+            raise
+        findings = [Finding("configuration", False, str(err))]
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.ok else "[bold red]NO[/]"
+        table.add_row(mark, escape(finding.subject), escape(finding.detail))
+    Console(soft_wrap=True).print(table)
+    return 0 if all(finding.ok for finding in findings) else EXIT_FAILED
+
+
+@app.command("export")
+def export_(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Where to write; stdout if omitted.")
+    ] = None,
+    mask_secrets: Annotated[
+        bool, typer.Option("--mask-secrets", help="Replace keys and passwords by asterisks.")
+    ] = False,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Write the whole configuration as one YAML document, secrets included.
+
+    The file can be imported into another server; it is readable by you alone (mode 0600).
+    """
+    settings = load_settings(config_file=config, data_dir=data_dir)
+    text = _with_store(settings, lambda store: store.export_yaml(secrets=not mask_secrets), must_exist=True)
+    if file is None:
+        typer.echo(text, nl=False)
+    else:
+        _write_private(file, text)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A document made by export; - is stdin.")],
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Replace the configuration by a YAML document: all of it or, if anything is wrong, nothing.
+
+    Kinds of records that the document does not name stay as they are.
+    A running server follows within seconds.
+    """
+    settings = load_settings(config_file=config, data_dir=data_dir)
+    text = _read_import(file)
+    result = _with_store(settings, lambda store: store.import_yaml(text))
+    for kind in ("streams", "templates", "policies", "hooks", "users"):
+        changes = getattr(result, kind)
+        for verb in ("created", "updated", "deleted"):
+            for key in getattr(changes, verb):
+                typer.echo(f"{verb} {kind.removesuffix('s') if kind != 'policies' else 'policy'} {key}")
+    if result.global_config:
+        typer.echo("updated global configuration")
+    if not result:
+        typer.echo("nothing differs")
+
+
+@users.command("add")
+def user_add(
+    name: Annotated[str, typer.Argument(help="Name to log in with.")],
+    role: Annotated[
+        Literal["read", "write"], typer.Option(help="read may look, write may change as well.")
+    ] = "write",
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from the first line of stdin.")
+    ] = False,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Add a user, or give an existing one a new password and role. The password is asked for."""
+    from argon2 import PasswordHasher
+
+    settings = load_settings(config_file=config, data_dir=data_dir)
+    hashed = PasswordHasher().hash(_password(from_stdin=password_stdin))
+    user = _with_store(settings, lambda store: store.put_user(name, hashed, role))
+    typer.echo(f"user {user.name} may {user.role}")
+
+
+@users.command("remove")
+def user_remove(
+    name: Annotated[str, typer.Argument(help="Name of the user.")],
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Remove a user. After the last one is gone, the admin API answers this machine only."""
+    settings = load_settings(config_file=config, data_dir=data_dir)
+    if not _with_store(settings, lambda store: store.delete_user(name), must_exist=True):
+        raise ConfigError(f"there is no user {name!r}")
+    typer.echo(f"user {name} removed")
+
+
+@users.command("list")
+def user_list(data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """List the users and what they may do."""
+    settings = load_settings(config_file=config, data_dir=data_dir)
+    for user in _with_store(settings, lambda store: store.list_users(), must_exist=True):
+        typer.echo(f"{user.name}\t{user.role}")
+
+
+def _with_store(
+    settings: ServeSettings, work: "Callable[[Store], Awaitable[_Result]]", *, must_exist: bool = False
+) -> _Result:
+    from openstreamer.store.database import locate
+    from openstreamer.store.store import Store
+
+    location = locate(settings.store_location)
+    if must_exist and location.path is not None and not location.path.exists():
+        raise ConfigError(f"there is no store at {location.path} (--data-dir says where it is)")
+
+    async def open_and_work() -> _Result:
+        async with Store.open(settings.store_location) as store:
+            return await work(store)
+
+    return asyncio.run(open_and_work())
+
+
+def _password(*, from_stdin: bool) -> str:
+    if from_stdin:
+        password = sys.stdin.readline(MAX_PASSWORD_CHARS + 2).rstrip("\r\n")
+    else:
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
+        raise ConfigError(f"a password has {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters")
+    return password
+
+
+def _read_import(file: Path) -> str:
+    try:
+        if str(file) == "-":
+            return sys.stdin.read(MAX_IMPORT_BYTES)
+        if file.stat().st_size > MAX_IMPORT_BYTES:
+            raise ConfigError(f"{file} is larger than {MAX_IMPORT_BYTES >> 20} MiB")
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as err:
+        raise ConfigError(f"{file} is not UTF-8 text") from err
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write beside the target and rename, so that an interrupted export leaves the old file."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as output:
+            output.write(text)
+            output.flush()
+            os.fsync(output.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _refuse(message: str) -> int:
+    typer.echo(f"openstreamer: {' '.join(message.split())}", err=True)
+    return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    main()

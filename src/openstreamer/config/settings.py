@@ -1,0 +1,158 @@
+"""Bootstrap settings: what must be known before the store can be opened.
+
+From the strongest to the weakest: command line, ``OPENSTREAMER_*`` environment, ``config.yaml``, defaults.
+The addresses of the listeners may stand here as well, and then win over the stored global configuration.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import field_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from openstreamer.config.addresses import Address, parse_address
+from openstreamer.config.base import ConfigModel, parse, refuse
+from openstreamer.config.defaults import HTTP_PORT, LISTEN_HOST, RTMP_PORT
+from openstreamer.config.models import GlobalConfig
+from openstreamer.media.errors import ConfigError
+
+DEFAULT_CONFIG_FILE: Final = "config.yaml"  # read when it is there
+DEFAULT_DATA_DIR: Final = "data"
+DATABASE_FILE: Final = "openstreamer.db"
+MAX_CONFIG_FILE_BYTES: Final = 1 << 20
+ENVIRONMENT_PREFIX: Final = "OPENSTREAMER_"
+
+LogLevel = Literal["debug", "info", "warn", "error"]
+LogFormat = Literal["text", "json"]
+
+
+class _BootstrapDocument(ConfigModel):
+    """The fields of ``config.yaml``, and of the environment in upper case."""
+
+    data_dir: str | None = None
+    database_url: str | None = None
+    http: str | None = None
+    rtmp: str | None = None
+    log_level: LogLevel | None = None
+    log_format: LogFormat | None = None
+
+    @field_validator("http", "rtmp")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        try:
+            return value if value is None else str(parse_address(value))
+        except ConfigError as err:
+            raise refuse(str(err)) from err
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """How the server is started. ``None`` in an address or log field: the stored configuration decides."""
+
+    data_dir: Path = Path(DEFAULT_DATA_DIR)
+    database_url: str | None = None
+    http: Address | None = None
+    rtmp: Address | None = None
+    log_level: LogLevel | None = None
+    log_format: LogFormat | None = None
+    demo: bool = True
+    ready_file: Path | None = None
+    config_file: Path | None = None
+
+    @property
+    def store_location(self) -> str:
+        """What :meth:`Store.open` takes: the database URL, or the file in the data directory."""
+        return self.database_url or str(self.data_dir / DATABASE_FILE)
+
+    def http_address(self, stored: GlobalConfig) -> Address:
+        """Where HTTP listens: as started, else as stored, else the default."""
+        if self.http is not None:
+            return self.http
+        return parse_address(stored.server.http_addr)
+
+    def rtmp_address(self, stored: GlobalConfig) -> Address | None:
+        """Where RTMP listens, None when it is switched off in the stored configuration."""
+        if self.rtmp is not None:
+            return self.rtmp
+        listener = stored.listeners.rtmp
+        return Address(listener.listen_host, listener.port) if listener.enabled else None
+
+
+DEFAULT_HTTP: Final = Address(LISTEN_HOST, HTTP_PORT)
+DEFAULT_RTMP: Final = Address(LISTEN_HOST, RTMP_PORT)
+
+
+def load_settings(
+    *,
+    config_file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    data_dir: Path | None = None,
+    http: str | None = None,
+    rtmp: str | None = None,
+    demo: bool = True,
+    ready_file: Path | None = None,
+) -> ServeSettings:
+    """Settings from all places; the arguments are the command line's, None where it is silent.
+
+    Raises ConfigError that names the file, variable or option (the last with code ``INVALID_OPTION``).
+    """
+    environment = os.environ if environ is None else environ
+    path = config_file or _configured_file(environment)
+    flags = {"data_dir": None if data_dir is None else str(data_dir), "http": http, "rtmp": rtmp}
+    options = {f"--{key}": value for key, value in flags.items()}
+    settings = ServeSettings(config_file=path, demo=demo, ready_file=ready_file)
+    _overlay(settings, options, "")  # a mistyped option is reported before a mistake in a file
+    if path is not None:
+        settings = _overlay(settings, _read_file(path), str(path))
+    settings = _overlay(settings, _from_environment(environment), "the environment")
+    return _overlay(settings, options, "")
+
+
+def _configured_file(environment: Mapping[str, str]) -> Path | None:
+    named = environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")
+    if named:
+        return Path(named)
+    default = Path(DEFAULT_CONFIG_FILE)
+    return default if default.is_file() else None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_CONFIG_FILE_BYTES + 1)
+        document = YAML(typ="safe", pure=True).load(text) if len(text) <= MAX_CONFIG_FILE_BYTES else text
+    except OSError as err:
+        raise ConfigError(f"{path}: cannot be read: {err.strerror}", field=str(path)) from err
+    except (YAMLError, ValueError, RecursionError) as err:
+        raise ConfigError(f"{path}: is not YAML", field=str(path)) from err
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: must map names to values, such as data_dir: /srv/data", field=str(path))
+    return document
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    names = {f"{ENVIRONMENT_PREFIX}{name.upper()}": name for name in _BootstrapDocument.model_fields}
+    return {names[variable]: value for variable, value in environment.items() if variable in names}
+
+
+def _overlay(settings: ServeSettings, values: Mapping[str, Any], origin: str) -> ServeSettings:
+    document = {str(key).removeprefix("--"): value for key, value in values.items()}
+    try:
+        said = parse(_BootstrapDocument, document)
+    except ConfigError as err:
+        if not origin:
+            raise ConfigError(f"--{err}", field=err.field, code="INVALID_OPTION") from err
+        raise ConfigError(f"{origin}: {err}", field=err.field) from err
+    changes: dict[str, Any] = said.model_dump(exclude_unset=True)
+    if said.data_dir is not None:
+        changes["data_dir"] = Path(said.data_dir)
+    for name in ("http", "rtmp"):
+        if changes.get(name) is not None:
+            changes[name] = parse_address(changes[name])
+    return replace(settings, **changes)
