@@ -29,6 +29,7 @@ def _status_line(status: int) -> bytes:
 
 
 _STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
+_FRAMING_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
 _BODIES_UNUSUAL = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))
 
 
@@ -57,6 +58,8 @@ class Http1Connection(Connection):
         self._url = b""
         self._headers: list[Header] = []
         self._websocket: WebSocketConnection | None = None
+        self._framing: list[Header] = []  # of a body behind an upgrade that is ignored
+        self._resuming = False  # the parser reads a head that repeats this framing
         self._discarding = False
         self._reading_paused = False
         self.deadline_s = self.now_s() + service.limits.header_deadline_s
@@ -87,6 +90,8 @@ class Http1Connection(Connection):
         return _RefusedError(431, "HEADERS_TOO_LARGE", f"the request head is over {limit_bytes} bytes")
 
     def on_message_begin(self) -> None:
+        if self._resuming:
+            return
         self._url = b""
         self._headers = []
         self._head_begun = True
@@ -96,10 +101,13 @@ class Http1Connection(Connection):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # trailers of a chunked body are dropped
+        if self._in_head and not self._resuming:  # trailers of a chunked body are dropped
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        if self._resuming:
+            self._resuming = self._in_head = False
+            return
         parser, headers = self._parser, self._headers
         if self._head_bytes > self.service.limits.max_header_bytes:
             self._check_head_size()
@@ -117,6 +125,8 @@ class Http1Connection(Connection):
         if parser.should_upgrade() and self._is_websocket(method):
             self._websocket = WebSocketConnection(self.service, self.endpoint, scope)
             return
+        if parser.should_upgrade():  # RFC 9110 7.8: a server may ignore it
+            self._framing = [field for field in headers if field[0] in _FRAMING_FIELDS]
         self._begin(Http1Exchange(self, scope, keep_alive=parser.should_keep_alive()))
 
     def _check_head_size(self) -> None:
@@ -179,19 +189,30 @@ class Http1Connection(Connection):
 
     def on_message_complete(self) -> None:
         self._in_head = True
+        if self._framing:
+            return  # the parser stops behind the head of an upgrade; the body is still to come
         if self._receiving is not None:
             self._receiving.end_body()
             self._receiving = None
 
     def _after_upgrade(self, rest: bytes) -> None:
-        """llhttp stopped behind a request that asks to upgrade: to WebSocket, or to what we do not speak."""
+        """llhttp stopped behind a head that asks to upgrade: to WebSocket, or to what we do not speak.
+
+        In the second case (h2c, which curl and Java clients offer) the request is an ordinary one; its body
+        is read by a new parser, which is first told how the body is framed.
+        """
         if self._websocket is not None:
             websocket, self._websocket = self._websocket, None
             self.hand_over(websocket)
             websocket.begin(rest)
             return
         self._parser = httptools.HttpRequestParser(self)
+        if self._framing:
+            framing, self._framing, self._resuming = self._framing, [], True
+            head = b"".join(b"%s: %s\r\n" % field for field in framing)
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n" + head + b"\r\n")
         if rest:
+            self.service.statistics.received_bytes -= len(rest)
             self.data_received(rest)
 
     def _refuse(self, refused: _RefusedError) -> None:

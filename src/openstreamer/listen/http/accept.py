@@ -1,0 +1,201 @@
+"""Accepts connections of a listening socket: admission first, then the TLS handshake, then a protocol.
+
+The socket is accepted here and not by ``loop.create_server`` because that shows a TLS connection only once
+its handshake is done, when memory and time are spent, whereas bounds belong in front of them.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from openstreamer.listen.http.connection import Address, Connection, Endpoint, as_transport
+from openstreamer.listen.http.http1 import Http1Connection
+from openstreamer.listen.http.http2 import Http2Connection
+from openstreamer.listen.http.service import Service
+from openstreamer.media.errors import ConfigError
+from openstreamer.stream.tasks import cancel_and_wait, spawn
+from openstreamer.wire.http2_frames import PREFACE
+
+logger = structlog.get_logger(__name__)
+
+BACKLOG = 1024  # connections that the kernel completes while the loop is busy
+ACCEPTS_PER_WAKE = 64  # then the loop gets its turn
+RETRY_ACCEPT_S = 0.5  # when the process has no file descriptor left
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class Acceptor:
+    """A listening socket and its pending handshakes.
+
+    Args:
+        context: called for every connection; None means clear text.
+    """
+
+    def __init__(
+        self, service: Service, sock: socket.socket, context: Callable[[], ssl.SSLContext | None]
+    ) -> None:
+        self._service = service
+        self._socket = sock
+        self._context = context
+        self._opening: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        self._start()
+
+    @property
+    def address(self) -> Address:
+        """As bound."""
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    def close(self) -> None:
+        """Stop accepting; connections that are open stay."""
+        if self._retry is not None:
+            self._retry.cancel()
+        self._service.loop.remove_reader(self._socket)
+        self._socket.close()
+
+    async def cancel_handshakes(self) -> None:
+        """Give up connections that are not complete."""
+        await cancel_and_wait(tuple(self._opening))
+
+    def _start(self) -> None:
+        self._retry = None
+        self._service.loop.add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_PER_WAKE):
+            try:
+                sock, peer = self._socket.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as err:
+                if err.errno in _OUT_OF_RESOURCES:
+                    self._pause(err)
+                    return
+                continue  # this one peer is gone already
+            self._admit(sock, _shown(peer))
+
+    def _pause(self, err: OSError) -> None:
+        """The socket stays readable: without a pause the loop would spin."""
+        self._service.statistics.refused["out of resources"] += 1
+        logger.error("http_accept_failed", error=err.strerror, retry_s=RETRY_ACCEPT_S)
+        self._service.loop.remove_reader(self._socket)
+        self._retry = self._service.loop.call_later(RETRY_ACCEPT_S, self._start)
+
+    def _admit(self, sock: socket.socket, peer: Address) -> None:
+        context = self._context()
+        if self._service.admit(peer[0]):
+            if context is None:
+                with contextlib.suppress(OSError):
+                    sock.setblocking(False)
+                    sock.send(_BUSY)
+            sock.close()
+            return
+        sock.setblocking(False)
+        endpoint = Endpoint(self._service, peer, _shown(sock.getsockname()), tls=context is not None)
+        task = spawn(self._open(sock, endpoint, context), name="http/accept")
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _open(self, sock: socket.socket, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
+        limits = self._service.limits
+        deadlines = {}
+        if context is not None:
+            deadlines["ssl_handshake_timeout"] = limits.header_deadline_s
+            deadlines["ssl_shutdown_timeout"] = limits.write_deadline_s
+        incoming = Incoming(self._service, endpoint)
+        try:
+            await self._service.loop.connect_accepted_socket(lambda: incoming, sock, ssl=context, **deadlines)
+        except OSError:  # ssl.SSLError among them
+            self._service.statistics.protocol_errors += 1
+        finally:
+            if not incoming.connected:
+                endpoint.release()
+                sock.close()
+
+
+class Incoming(Connection):
+    """A connection that has said nothing yet: finds out what it speaks."""
+
+    def __init__(self, service: Service, endpoint: Endpoint) -> None:
+        super().__init__(service, endpoint)
+        self.connected = False
+        self._first = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.connected = True
+        self.deadline_s = self.now_s() + self.service.limits.header_deadline_s
+        self.attach(as_transport(transport))
+        ssl_object = transport.get_extra_info("ssl_object")
+        if ssl_object is not None and ssl_object.selected_alpn_protocol() == "h2":
+            connection = Http2Connection(self.service, self.endpoint)
+            self.hand_over(connection)
+            connection.flush()
+
+    def data_received(self, data: bytes) -> None:
+        """RFC 9113 3.3: a client with prior knowledge starts HTTP/2 with its preface, without ALPN too."""
+        self._first += data
+        first = self._first
+        if first.startswith(PREFACE[:16]):
+            connection: Connection = Http2Connection(self.service, self.endpoint)
+        elif PREFACE.startswith(first):
+            return  # too short to tell
+        else:
+            connection = Http1Connection(self.service, self.endpoint)
+        self.hand_over(connection)
+        connection.data_received(first)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def expire(self) -> None:
+        self.abort("no complete request head")
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A listening TCP socket. An empty host is every address, IPv6 with IPv4 where the machine has both.
+
+    Raises:
+        ConfigError: the host is unknown, the port taken or forbidden.
+    """
+    try:
+        if not host and socket.has_dualstack_ipv6():
+            return _listening(socket.AF_INET6, ("::", port))
+        family, _, _, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return _listening(family, address)
+    except OSError as err:
+        reason = (err.strerror or str(err)).lower()
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {reason}", field="server.http_addr", code="LISTEN_FAILED"
+        ) from err
+
+
+def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _shown(address: tuple[str, int]) -> Address:
+    """An IPv4 client of a socket for both families shows as IPv4."""
+    return address[0].removeprefix("::ffff:"), address[1]
