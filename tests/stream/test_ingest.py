@@ -8,7 +8,7 @@ from openstreamer.hub import Hub
 from openstreamer.media.errors import SourceEnded, SourceRejected, SourceUnreachable
 from openstreamer.media.frame import Frame
 from openstreamer.sources.base import Source
-from openstreamer.stream.ingest import Ingest
+from openstreamer.stream.ingest import Ingest, IngestTotals
 from openstreamer.stream.publish import PublishPoint, PublishRequest
 from tests.support.media import video
 from tests.support.sources import ScriptedSource
@@ -35,6 +35,7 @@ class Rig:
             hub=self.hub,
             timeline=self.timeline,
             silence_s=silence_s,
+            totals=IngestTotals(),
             open_source=self._open,
             clock_ns=loop.now_ns,
         )
@@ -123,7 +124,7 @@ def test_retries_back_off_to_thirty_seconds_and_never_stop() -> None:
         assert all(wait <= 36 for wait in waits)
         assert len(rig.opened_s) >= 18
         assert len(rig.ingest.failures) == 5
-        assert rig.ingest.failures_total == {"unreachable": len(rig.opened_s)}
+        assert rig.ingest.totals.failures == {"unreachable": len(rig.opened_s)}
 
     virtual(scenario)
 
@@ -142,7 +143,7 @@ def test_a_publisher_feeds_the_hub_and_its_end_is_no_failure() -> None:
     async def scenario(loop: VirtualTimeLoop) -> None:
         hub, point = Hub(), PublishPoint("news", stream_key=None, clock_ns=loop.now_ns)
         ingest = Ingest(
-            "news", url="publish://", priority=0, hub=hub, timeline=Timeline(0), silence_s=2.0,
+            "news", url="publish://", priority=0, hub=hub, timeline=Timeline(0), silence_s=2.0, totals=IngestTotals(),
             point=point, clock_ns=loop.now_ns,
         )  # fmt: skip
         running = loop.create_task(ingest.run())

@@ -21,6 +21,14 @@ class SourceStatistics:
     lost_packets: int = 0
     dropped_frames: int = 0
 
+    def __add__(self, other: "SourceStatistics") -> "SourceStatistics":
+        return SourceStatistics(
+            self.received_bytes + other.received_bytes,
+            self.received_packets + other.received_packets,
+            self.lost_packets + other.lost_packets,
+            self.dropped_frames + other.dropped_frames,
+        )
+
 
 class Source(Protocol):
     """Where frames come from.

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -16,7 +16,7 @@ import structlog
 from openstreamer.failover.timeline import Timeline
 from openstreamer.hub import Hub
 from openstreamer.media.errors import SourceEnded, SourceError, SourceStalled
-from openstreamer.sources.base import Source
+from openstreamer.sources.base import Source, SourceStatistics
 from openstreamer.stream.publish import PublishPoint
 from openstreamer.stream.tasks import Backoff
 
@@ -36,6 +36,29 @@ class InputFailure:
     at: datetime
 
 
+@dataclass(slots=True)
+class IngestTotals:
+    """Counters over all sources that ever fed a stream; they outlive the single input runner."""
+
+    finished: dict[str, SourceStatistics] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+
+    def add(self, source: Source) -> None:
+        """A source is over: keep what it counted."""
+        self.finished[source.protocol] = self.with_source(source)[source.protocol]
+
+    def with_source(self, source: Source | None) -> dict[str, SourceStatistics]:
+        """The counters by protocol, those of a source that still runs included."""
+        totals = dict(self.finished)
+        if source is not None:
+            totals[source.protocol] = totals.get(source.protocol, SourceStatistics()) + source.statistics
+        return totals
+
+    def count_failure(self, kind: str) -> None:
+        """One more input ended by ``kind``: ``ended stalled unreachable rejected``."""
+        self.failures[kind] = self.failures.get(kind, 0) + 1
+
+
 class Ingest:
     """The runner of one input.
 
@@ -52,6 +75,7 @@ class Ingest:
         hub: Hub,
         timeline: Timeline,
         silence_s: float,
+        totals: IngestTotals,
         open_source: Callable[[], Source] | None = None,
         point: PublishPoint | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
@@ -64,9 +88,7 @@ class Ingest:
         self.source: Source | None = None
         self.failures: deque[InputFailure] = deque(maxlen=ERRORS_KEPT)
         self.problem: str | None = None
-        self.received_bytes_total = 0
-        self.received_packets_total = 0
-        self.failures_total: dict[str, int] = {}
+        self.totals = totals
         self._hub = hub
         self._timeline = timeline
         self._silence_s = silence_s
@@ -109,9 +131,7 @@ class Ingest:
             async with source:
                 await self._feed(source, touch)
         finally:
-            statistics = source.statistics
-            self.received_bytes_total += statistics.received_bytes
-            self.received_packets_total += statistics.received_packets
+            self.totals.add(source)
             self.source = None
 
     async def _feed(self, source: Source, touch: Callable[[int], None]) -> None:
@@ -144,7 +164,7 @@ class Ingest:
 
     def _remember(self, err: SourceError) -> None:
         kind = type(err).__name__.removeprefix("Source").lower()
-        self.failures_total[kind] = self.failures_total.get(kind, 0) + 1
+        self.totals.count_failure(kind)
         message = str(err)
         ended_by_publisher = isinstance(err, SourceEnded) and self.point is not None
         self.problem = None if ended_by_publisher else f"input: {message}"

@@ -13,7 +13,7 @@ from openstreamer.config.models import GlobalConfig
 from openstreamer.config.resolve import resolve
 from openstreamer.media.errors import OpenstreamerError
 from openstreamer.packager.presentation import Presentation
-from openstreamer.store.store import StreamRecord, TemplateRecord
+from openstreamer.store.records import StreamRecord, TemplateRecord
 from openstreamer.stream.pipeline import MediaSettings, StreamPipeline
 from openstreamer.stream.publish import PublishRefusal, PublishRefused, PublishRequest, PublishSlot
 from openstreamer.stream.status import StreamRuntime

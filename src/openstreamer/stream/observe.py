@@ -87,8 +87,6 @@ def observe(pipeline: "StreamPipeline") -> Observation:
     presentation = pipeline.presentation
     if presentation is not None:
         seen.output_progress_ns["hls"] = presentation.last_part_at_ns
-        if presentation.disk_error:
-            seen.outputs_impaired.append(f"HLS on disk: {presentation.disk_error}")
     seen.dead_components = pipeline.dead_components()
     return seen
 

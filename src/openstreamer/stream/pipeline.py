@@ -18,9 +18,15 @@ from openstreamer.config.models import GlobalConfig, Input, Stream
 from openstreamer.failover.timeline import Timeline
 from openstreamer.hub import Hub
 from openstreamer.media.errors import HubEnded
+from openstreamer.packager.options import (
+    MIN_WINDOW_SEGMENTS,
+    MSN_EPOCH_UNIX_S,
+    PackagerOptions,
+    first_media_sequence,
+)
 from openstreamer.packager.presentation import Presentation
-from openstreamer.sources.base import Source
-from openstreamer.stream.ingest import Ingest
+from openstreamer.sources.base import Source, SourceStatistics
+from openstreamer.stream.ingest import Ingest, IngestTotals
 from openstreamer.stream.observe import FlowMeter, stream_runtime
 from openstreamer.stream.publish import PublishPoint
 from openstreamer.stream.status import StreamRuntime
@@ -56,6 +62,12 @@ class MediaSettings:
         )
 
 
+def first_discontinuity_sequence(unix_s: float) -> int:
+    """A discontinuity sequence number above all that were used before a restart: media time begins anew
+    there, and a player that stays must see a discontinuity."""
+    return max(0, int(unix_s - MSN_EPOCH_UNIX_S))
+
+
 class StreamPipeline:
     """The running parts of one stream.
 
@@ -71,6 +83,7 @@ class StreamPipeline:
         self.presentation: Presentation | None = None
         self.ingest: Ingest | None = None
         self.meter = FlowMeter()
+        self.totals = IngestTotals()
         self.component_failures: dict[str, int] = {}
         self._open_source = open_source
         self._input_task: asyncio.Task[None] | None = None
@@ -84,7 +97,7 @@ class StreamPipeline:
     async def start(self) -> None:
         """Bring up the outputs, then the input."""
         if self.spec.delivered.hls:
-            await self._start_hls()
+            self._start_hls()
         self._start_input()
 
     async def stop(self) -> None:
@@ -94,7 +107,7 @@ class StreamPipeline:
         tasks, self._output_tasks = self._output_tasks, []
         await cancel_and_wait(tasks)
         if self.presentation is not None:
-            await self.presentation.close()
+            self.presentation.close()
 
     async def adopt(self, spec: Stream) -> None:
         """Take over a changed specification that leaves the outputs as they are; the input restarts only
@@ -106,8 +119,19 @@ class StreamPipeline:
         elif self.publish_point is not None:
             self.publish_point.stream_key = spec.stream_key
 
-    async def _start_hls(self) -> None:
-        presentation = Presentation(...)
+    def _start_hls(self) -> None:
+        settings = self.settings
+        options = PackagerOptions(
+            segment_target_s=settings.segment_s,
+            window_segments=max(settings.window_segments, MIN_WINDOW_SEGMENTS),
+            history_segments=settings.history_segments,
+        )
+        now_unix_s = time.time()
+        presentation = Presentation(
+            options,
+            first_media_sequence(now_unix_s, settings.segment_s),
+            discontinuity_sequence=first_discontinuity_sequence(now_unix_s),
+        )
         self.presentation = presentation
         self._output_tasks.append(self._supervised("packager", lambda: self._package(presentation)))
 
@@ -133,6 +157,7 @@ class StreamPipeline:
             hub=self.hub,
             timeline=self.timeline,
             silence_s=self.settings.silence_s,
+            totals=self.totals,
             open_source=None if publishes else lambda: self._open_source(chosen),
             point=point,
         )
@@ -154,6 +179,18 @@ class StreamPipeline:
             self.component_failures[role] = self.component_failures.get(role, 0) + 1
 
         return spawn(supervise(name, run, COMPONENT_BACKOFF, on_failure=count), name=name)
+
+    def ingest_totals(self) -> dict[str, SourceStatistics]:
+        """What came in since the stream was built, by protocol."""
+        return self.totals.with_source(self.ingest.source if self.ingest is not None else None)
+
+    def tick(self, now_ns: int) -> None:
+        """About once a second: sample the rates, and publish what the packager holds back for a next frame
+        once the source is gone."""
+        self.meter.sample(self.hub, now_ns)
+        ingest = self.ingest
+        if self.presentation is not None and (ingest is None or ingest.source is None):
+            self.presentation.flush()
 
     def dead_components(self) -> list[str]:
         """The parts that should run and do not: their supervision itself ended."""

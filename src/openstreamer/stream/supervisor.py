@@ -109,6 +109,8 @@ class StreamSupervisor:
                 if message is not None:
                     await self._handle(message)
                 await self._converge()
+                if self._pipeline is not None:
+                    self._pipeline.tick(time.monotonic_ns())
             except asyncio.CancelledError:
                 if message is not None:
                     self._refuse(message)

@@ -1,0 +1,165 @@
+"""The composition root: puts the server together, runs it, takes it down in order."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvloop
+
+from openstreamer import __version__, logs
+from openstreamer.config.addresses import Address, parse_address
+from openstreamer.config.models import GlobalConfig
+from openstreamer.config.settings import ServeSettings
+from openstreamer.control.app import ControlApp
+from openstreamer.control.durations import RequestDurations
+from openstreamer.control.loop_lag import LoopLag
+from openstreamer.control.node import NodeView
+from openstreamer.listen.http.listener import HttpListener
+from openstreamer.listen.http.media import MediaApp
+from openstreamer.listen.http.router import Router
+from openstreamer.listen.http.tls import tls_context
+from openstreamer.listen.rtmp import RtmpListener
+from openstreamer.media.errors import ConfigError
+from openstreamer.store.store import Store
+from openstreamer.stream.manager import StreamManager
+from openstreamer.stream.pipeline import StreamPipeline
+from openstreamer.stream.tasks import cancel_and_wait, spawn
+from openstreamer.stream.wiring import open_source
+
+logger = structlog.get_logger(__name__)
+
+DEMO_CODE: Final = "demo"
+DEMO_STREAM: Final = {
+    "name": "Demo",
+    "description": "Bars, a clock and a tone, made by the server itself. Delete it when you like.",
+    "inputs": [{"url": "test://", "priority": 0}],
+}
+
+
+def run(settings: ServeSettings) -> int:
+    """Serve until SIGINT or SIGTERM; returns the exit status.
+
+    Raises :class:`~openstreamer.media.errors.OpenstreamerError` for what keeps the server from starting.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings))
+
+
+async def _serve(settings: ServeSettings) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(Store.open(settings.store_location))
+        config = await store.global_config()
+        logs.configure(settings.log_level or config.log.level, settings.log_format or config.log.format)
+        if store.is_new and settings.demo:
+            await store.put_stream(DEMO_CODE, DEMO_STREAM)
+        node = await _assemble(stack, settings, config, store)
+        if settings.ready_file is not None:
+            _write_ready_file(settings.ready_file, node)
+            stack.callback(settings.ready_file.unlink, missing_ok=True)
+        _greet(node, demo=await store.get_stream(DEMO_CODE) is not None)
+        await stopping.wait()
+        logger.info("stopping")
+    return 0
+
+
+async def _assemble(
+    stack: AsyncExitStack, settings: ServeSettings, config: GlobalConfig, store: Store
+) -> NodeView:
+    """Bring everything up, what others depend on first; the stack takes it down in the opposite order."""
+    tls = config.server.tls
+    context = tls_context(tls.cert, tls.key) if tls.cert else None
+    manager = await stack.enter_async_context(
+        StreamManager(
+            store, lambda _code, desired: StreamPipeline(desired.spec, desired.settings, open_source)
+        )
+    )
+    node = NodeView(manager)
+    node.is_tls = context is not None
+    lag = LoopLag()
+    lag_task = spawn(lag.run(), name="loop-lag")
+    stack.push_async_callback(cancel_and_wait, [lag_task])
+    durations = RequestDurations()
+    control = await stack.enter_async_context(
+        ControlApp(
+            store=store,
+            streams=manager,
+            server=node,
+            metrics=node,
+            loop_lag=lag.histogram,
+            durations=durations,
+        )
+    )
+    if (rtmp := settings.rtmp_address(config)) is not None:
+        node.rtmp = await stack.enter_async_context(
+            RtmpListener(rtmp.host, rtmp.port, manager.offer_publisher)
+        )
+    if context is not None and (rtmps := _rtmps_address(rtmp, config)) is not None:
+        node.rtmps = await stack.enter_async_context(
+            RtmpListener(
+                rtmps.host,
+                rtmps.port,
+                manager.offer_publisher,
+                ssl_context=tls_context(tls.cert, tls.key, ()),
+            )
+        )
+    http = settings.http_address(config)
+    media = MediaApp(manager, durations)
+    node.http = await stack.enter_async_context(
+        HttpListener(Router(control, media), http.host, http.port, ssl_context=context)
+    )
+    return node
+
+
+def _rtmps_address(rtmp: Address | None, config: GlobalConfig) -> Address | None:
+    """RTMPS listens on the host of RTMP, on a port of its own."""
+    port = config.listeners.rtmp.tls_port
+    return Address(rtmp.host, port) if rtmp is not None and port else None
+
+
+def _write_ready_file(path: Path, node: NodeView) -> None:
+    """Tell whoever waits for the file, which appears complete or not at all."""
+    document: dict[str, object] = {"pid": os.getpid(), **node.bound_addresses()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
+            json.dump(document, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(file.name, path)
+    except OSError as err:
+        raise ConfigError(f"{path}: cannot be written: {err.strerror}", field="--ready-file") from err
+
+
+def _greet(node: NodeView, *, demo: bool) -> None:
+    """Print where to go. An address that means every interface is shown as this machine."""
+    bound = node.bound_addresses()
+    scheme = "https" if node.is_tls else "http"
+    web = f"{scheme}://{_reachable(bound['http'])}"
+    lines = [f"Openstreamer {__version__}", f"  start page  {web}/"]
+    if demo:
+        lines += [f"  demo        {web}/play/{DEMO_CODE}", f"  HLS         {web}/{DEMO_CODE}/index.m3u8"]
+    if "rtmp" in bound:
+        lines.append(f"  publish     rtmp://{_reachable(bound['rtmp'])}/live/<stream code>")
+    if "rtmps" in bound:
+        lines.append(f"              rtmps://{_reachable(bound['rtmps'])}/live/<stream code>")
+    lines.append(f"  API         {web}/swagger/")
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _reachable(bound: str) -> str:
+    address = parse_address(bound)
+    if address.host in ("0.0.0.0", "::"):  # noqa: S104 - recognised, not bound
+        address = Address("127.0.0.1", address.port)
+    return str(address)
