@@ -1,0 +1,87 @@
+"""The status is what can be observed, never what was hoped."""
+
+from openstreamer.stream.status import Observation, StreamStatus, judge
+
+NOW = 100_000_000_000
+FRESH = NOW - 500_000_000
+STALE = NOW - 3_000_000_000
+
+
+def verdict(seen: Observation) -> tuple[StreamStatus, list[str]]:
+    return judge(seen, NOW, input_window_ns=2_000_000_000, output_window_ns=3_000_000_000)
+
+
+def flowing(**changes: object) -> Observation:
+    seen = Observation(
+        wanted=True,
+        track_frame_ns={"video": FRESH, "audio": FRESH},
+        output_progress_ns={"hls": FRESH},
+    )
+    for name, value in changes.items():
+        setattr(seen, name, value)
+    return seen
+
+
+def test_active_needs_fresh_frames_of_every_track_and_fresh_output() -> None:
+    assert verdict(flowing()) == (StreamStatus.ACTIVE, [])
+
+
+def test_no_frame_ever_is_not_active() -> None:
+    status, reasons = verdict(Observation(wanted=True))
+    assert status is StreamStatus.DEGRADED
+    assert reasons == ["starting: no frame from the input yet"]
+
+
+def test_silence_of_all_tracks_is_degraded_and_named() -> None:
+    status, reasons = verdict(flowing(track_frame_ns={"video": STALE, "audio": STALE}))
+    assert status is StreamStatus.DEGRADED
+    assert reasons == [
+        "no video frames from the input: nothing for 3.0 s",
+        "no audio frames from the input: nothing for 3.0 s",
+    ]
+
+
+def test_silence_of_one_track_is_degraded() -> None:
+    status, reasons = verdict(flowing(track_frame_ns={"video": FRESH, "audio": STALE}))
+    assert status is StreamStatus.DEGRADED
+    assert reasons == ["no audio frames from the input: nothing for 3.0 s"]
+
+
+def test_an_output_that_stands_still_is_degraded() -> None:
+    for at_ns, said in ((None, "nothing yet"), (NOW - 4_000_000_000, "nothing for 4.0 s")):
+        status, reasons = verdict(flowing(output_progress_ns={"hls": at_ns}))
+        assert status is StreamStatus.DEGRADED
+        assert reasons == [f"output hls makes no progress: {said}"]
+
+
+def test_without_a_publisher_it_is_idle_even_right_after_its_last_frame() -> None:
+    status, reasons = verdict(flowing(waits_for_publisher=True))
+    assert status is StreamStatus.IDLE
+    assert reasons == ["waiting for a publisher"]
+
+
+def test_disabled_and_failed_to_start_are_stopped_with_the_reason() -> None:
+    assert verdict(flowing(wanted=False)) == (StreamStatus.STOPPED, ["the stream is disabled"])
+    status, reasons = verdict(flowing(start_failure="start failed, next attempt in 2 s: no space"))
+    assert (status, reasons) == (StreamStatus.STOPPED, ["start failed, next attempt in 2 s: no space"])
+
+
+def test_a_dead_component_an_impaired_output_and_an_unbuilt_feature_all_show() -> None:
+    status, reasons = verdict(
+        flowing(
+            dead_components=["packager"],
+            outputs_impaired=["HLS on disk: no space left"],
+            unsupported=["recording is not supported by this version"],
+        )
+    )
+    assert status is StreamStatus.DEGRADED
+    assert reasons == [
+        "packager is being restarted",
+        "HLS on disk: no space left",
+        "recording is not supported by this version",
+    ]
+
+
+def test_the_inputs_own_words_come_first() -> None:
+    _, reasons = verdict(flowing(input_problem="input: rtmp: connection refused"))
+    assert reasons[0] == "input: rtmp: connection refused"
