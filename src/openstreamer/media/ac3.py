@@ -14,7 +14,8 @@ from openstreamer.media.errors import MediaError
 
 FRAMES_MAX = 1_024  # in one piece of data
 AC3_SAMPLES_PER_FRAME = 1_536  # six blocks of 256
-SUBSTREAMS_MAX = 8
+SUBSTREAMS_MAX = 8  # independent ones: num_ind_sub has 3 bits
+DEPENDENTS_MAX = 15  # num_dep_sub has 4 bits
 
 _SYNC_WORD = b"\x0b\x77"
 _HEADER_BYTES = 8
@@ -57,10 +58,10 @@ def parse_ac3_header(data: bytes) -> Ac3FrameHeader:
         raise MediaError("AC-3: the sync word is missing")
     reader.skip(32)  # syncword, crc1
     rate_code, size_code, bsid, bsmod, acmod = (reader.u(bits) for bits in (2, 6, 5, 3, 3))
-    if rate_code == 3 or size_code >= 2 * len(_BIT_RATES_KBPS):
-        raise MediaError("AC-3: a reserved sample rate or frame size")
     if bsid >= _EAC3_BSID_MIN:
         raise MediaError(f"AC-3: bit stream identification {bsid} is not AC-3")
+    if rate_code == 3 or size_code >= 2 * len(_BIT_RATES_KBPS):
+        raise MediaError("AC-3: a reserved sample rate or frame size")
     if acmod & 1 and acmod != 1:
         reader.skip(2)  # cmixlev
     if acmod & 4:
@@ -207,6 +208,9 @@ class Eac3Config:
     def __post_init__(self) -> None:
         if not 1 <= len(self.substreams) <= SUBSTREAMS_MAX:
             raise MediaError(f"E-AC-3: {len(self.substreams)} independent substreams")
+        for substream in self.substreams:
+            if substream.dependents > DEPENDENTS_MAX:
+                raise MediaError(f"E-AC-3: {substream.dependents} dependent substreams")
 
     @classmethod
     def from_sync_frame(cls, data: bytes) -> Self:
