@@ -1,4 +1,4 @@
-"""Build hook: a wheel carries the pages, so `pip install .` from a fresh checkout builds them when npm is there.
+"""Build hook: a wheel carries the pages, so `pip install .` builds them first when npm is there.
 
 An editable installation is left alone: `make pages` builds them in place, and the server says so when they
 are missing.
@@ -24,7 +24,7 @@ class PagesBuildHook(BuildHookInterface[Any]):
             return
         npm = shutil.which("npm")
         if npm is None:
-            print("openstreamer: npm is missing, so the start page and the player are not built", file=sys.stderr)
+            print("npm is missing: the start page and the player are not built", file=sys.stderr)
             return
         for arguments in (["ci", "--omit=dev", "--silent"], ["run", "--silent", "build"]):
             subprocess.run([npm, "--prefix", "web", *arguments], cwd=root, check=True)
