@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from openstreamer.access.admin import AdminGate, RulesCache
 from openstreamer.access.users import Authenticator
 from openstreamer.control.durations import RequestDurations
-from openstreamer.control.errors import body_of, headers_of, status_of
+from openstreamer.control.errors import FAULT_MESSAGE, body_of, error_body, headers_of, status_of
 from openstreamer.control.front import Front
 from openstreamer.control.histogram import HistogramReading
 from openstreamer.control.metrics import MetricsPage, MetricsSource
@@ -24,7 +24,7 @@ from openstreamer.control.page_routes import PageRoutes
 from openstreamer.control.ports import BuildInfo, ServerView, StreamControl
 from openstreamer.control.probes import ProbeRoutes
 from openstreamer.control.rules import RulesLoader
-from openstreamer.control.schemas import patch_components
+from openstreamer.control.schemas import complete_responses, patch_components
 from openstreamer.control.settings import SettingsRoutes
 from openstreamer.control.static_pages import DIST, StaticPages
 from openstreamer.control.streams import StreamRoutes
@@ -63,11 +63,15 @@ class ControlApp:
         info = build or BuildInfo()
         self.api = _framework(info)
         page = MetricsPage(metrics, self.durations, loop_lag)
-        self.api.include_router(ProbeRoutes(store, streams, page).router())
-        self.api.include_router(StreamRoutes(store, streams).router())
-        self.api.include_router(TemplateRoutes(store, streams).router())
-        self.api.include_router(SettingsRoutes(store, streams, server, info, gate).router())
-        self.api.include_router(PageRoutes(StaticPages(pages_directory), self.openapi).router())
+        for router in (
+            ProbeRoutes(store, streams, page).router(),
+            StreamRoutes(store, streams).router(),
+            TemplateRoutes(store, streams).router(),
+            SettingsRoutes(store, streams, server, info, gate).router(),
+            PageRoutes(StaticPages(pages_directory), self.openapi).router(),
+        ):
+            self.api.include_router(router)
+            self.api.state.routes.extend(router.routes)
         self._front = Front(self.api, gate, lambda: rules.cors, self.durations)
 
     async def __aenter__(self) -> Self:
@@ -93,6 +97,7 @@ class ControlApp:
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "<user name>.<password>"},
             }
             document["security"] = [{}, {"basic": []}, {"bearer": []}]
+            complete_responses(document["paths"])
             self.api.openapi_schema = document
         return self.api.openapi_schema
 
@@ -108,9 +113,13 @@ def _framework(build: BuildInfo) -> FastAPI:
         redirect_slashes=False,
         separate_input_output_schemas=False,
     )
+    app.state.routes = []  # flat, for the methods of a path: the framework nests what it includes
     app.add_exception_handler(OpenstreamerError, _typed(_refusal))
     app.add_exception_handler(RequestValidationError, _typed(_invalid_request))
     app.add_exception_handler(HTTPException, _typed(_framework_refusal))
+    app.add_exception_handler(
+        Exception, _typed(_fault)
+    )  # it is raised again after the answer: the front logs
     return app
 
 
@@ -125,6 +134,10 @@ async def _refusal(request: Request, error: OpenstreamerError) -> Response:
     return JSONResponse(body_of(error), status_of(error), headers_of(error))
 
 
+async def _fault(request: Request, error: Exception) -> Response:
+    return Response(error_body("INTERNAL", FAULT_MESSAGE), 500, media_type="application/json")
+
+
 async def _invalid_request(request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"][1:])
@@ -137,14 +150,16 @@ async def _framework_refusal(request: Request, error: HTTPException) -> Response
         message = f"{request.scope['method']} is not possible here"
         headers = {"allow": ", ".join(_allowed_methods(request))}
         return JSONResponse({"error": {"code": "METHOD_NOT_ALLOWED", "message": message}}, 405, headers)
-    code = "NOT_FOUND" if error.status_code == 404 else "BAD_REQUEST"
-    return JSONResponse({"error": {"code": code, "message": str(error.detail)}}, error.status_code)
+    if error.status_code == 404:
+        message = f"there is nothing at {request.scope['path']}"
+        return JSONResponse({"error": {"code": "NOT_FOUND", "message": message}}, 404)
+    return JSONResponse({"error": {"code": "BAD_REQUEST", "message": str(error.detail)}}, error.status_code)
 
 
 def _allowed_methods(request: Request) -> list[str]:
     """Every method that some route has for this path (RFC 9110 section 15.5.6 asks for all of them)."""
     allowed: set[str] = set()
-    for route in request.app.router.routes:
+    for route in request.app.state.routes:
         match, _ = route.matches(request.scope)
         if match is not Match.NONE:
             allowed |= getattr(route, "methods", None) or set()

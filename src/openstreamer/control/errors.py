@@ -8,6 +8,7 @@ from openstreamer.access.users import RateLimited
 from openstreamer.media.errors import AccessError, ConfigError, OpenstreamerError, StoreError
 
 REALM = "Openstreamer"
+FAULT_MESSAGE = "the server failed to answer this; its log says why"
 
 _STATUS_BY_CODE = {
     "UNAUTHORIZED": 401,

@@ -15,7 +15,7 @@ from openstreamer.access.admin import AdminGate, AdminRequest, Principal
 from openstreamer.control.bodies import bounded, refuse_declared_length
 from openstreamer.control.cors import CorsRules
 from openstreamer.control.durations import UNMATCHED_ROUTE, RequestDurations
-from openstreamer.control.errors import ApiError, body_of, error_body, headers_of, status_of
+from openstreamer.control.errors import FAULT_MESSAGE, ApiError, body_of, error_body, headers_of, status_of
 from openstreamer.media.errors import OpenstreamerError
 
 logger = structlog.get_logger(__name__)
@@ -90,7 +90,6 @@ class Front:
             await self._gate.rules()
             exchange.add_headers(self._cors().headers(origin))  # refusals too must be readable for the page
             scope[PRINCIPAL_KEY] = await self._gate.admit(_admin_request(scope, headers))
-            exchange.add_headers({"cache-control": "no-store"})
         refuse_declared_length(headers.get("content-length"))
         if exchange.method == "HEAD":
             scope["method"] = "GET"
@@ -111,7 +110,7 @@ class _Exchange:
         self.method = method
         self.status = 0
         self._send = send
-        self._added: dict[str, str] = {"x-content-type-options": "nosniff"}
+        self._added: dict[str, str] = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
         """Headers of the response, unless it brings its own of that name."""
@@ -143,13 +142,13 @@ class _Exchange:
         status = status_of(error)
         if status >= 500:
             logger.warning("request_refused", status=status, error=str(error))
-        headers = {"content-type": "application/json", "cache-control": "no-store", **headers_of(error)}
+        headers = {"content-type": "application/json", **headers_of(error)}
         await self.respond(status, headers, json.dumps(body_of(error)).encode())
 
     async def fail(self) -> None:
         """Answer for a bug: the log has it, the client learns nothing about the inside."""
-        body = error_body("INTERNAL", "the server failed to answer this; its log says why")
-        await self.respond(500, {"content-type": "application/json", "cache-control": "no-store"}, body)
+        body = error_body("INTERNAL", FAULT_MESSAGE)
+        await self.respond(500, {"content-type": "application/json"}, body)
 
 
 def _encoded(headers: Mapping[str, str]) -> Iterable[tuple[bytes, bytes]]:

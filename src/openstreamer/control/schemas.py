@@ -4,7 +4,7 @@ Requests are described by the configuration models with every field optional and
 what it changes, and null clears.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from openstreamer.config.models import GlobalConfig, Stream, Template
+from openstreamer.control.front import is_open
 from openstreamer.store.records import ImportResult
 from openstreamer.stream.status import StreamRuntime
 
@@ -178,8 +179,21 @@ def json_body(component: str) -> dict[str, Any]:
 
 
 def yaml_body(content_type: str) -> dict[str, Any]:
-    """A request body that is text."""
-    return {"requestBody": {"required": True, "content": {content_type: {"schema": {"type": "string"}}}}}
+    """A request body that is a YAML mapping."""
+    return {"requestBody": {"required": True, "content": {content_type: {"schema": {"type": "object"}}}}}
+
+
+def complete_responses(paths: Mapping[str, Any]) -> None:
+    """Correct what the framework wrote: refusals of the gate are possible everywhere behind it, and malformed
+    requests are 400 here, never 422."""
+    error = {"application/json": {"schema": {"$ref": REF_TEMPLATE.format(model="ErrorBody")}}}
+    for path, operations in paths.items():
+        for operation in operations.values():
+            responses = operation["responses"]
+            responses.pop("422", None)
+            if not is_open(path):
+                for status in (400, 401, 403, 429, 503):
+                    responses.setdefault(str(status), {"description": _REASONS[status], "content": error})
 
 
 def patch_components() -> dict[str, Any]:

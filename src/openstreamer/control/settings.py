@@ -85,7 +85,7 @@ class SettingsRoutes:
             methods=["GET"],
             summary="The whole configuration as one YAML document, secrets masked",
             response_class=Response,
-            responses={200: {"content": {YAML_TYPE: {"schema": {"type": "string"}}}}, **errors(503)},
+            responses={200: {"content": {YAML_TYPE: {"schema": {"type": "object"}}}}, **errors(503)},
         )
         router.add_api_route(
             "/config/yaml",

@@ -13,7 +13,7 @@ from openstreamer.control.front import principal_of
 from openstreamer.control.ports import StreamControl
 from openstreamer.control.preconditions import required_revision
 from openstreamer.control.schemas import TemplateBody, TemplateListBody, errors, json_body
-from openstreamer.media.errors import OpenstreamerError
+from openstreamer.media.errors import ConfigError, OpenstreamerError
 from openstreamer.store.store import Store
 
 logger = structlog.get_logger(__name__)
@@ -91,7 +91,12 @@ class TemplateRoutes:
         """Create or merge."""
         patch = await json_object(request)
         revision = await self._revision(code, if_match)
-        record, created = await self._store.put_template(code, patch, if_match=revision)
+        try:
+            record, created = await self._store.put_template(code, patch, if_match=revision)
+        except ConfigError as err:
+            if err.field.startswith("prefixes"):  # the contract has a code of its own for them
+                raise ConfigError(str(err), field=err.field, code="INVALID_PREFIX") from err
+            raise
         action = "template.created" if created else "template.updated"
         audit.record(principal_of(request.scope), action, code, audit.field_names(patch))
         await self._apply_all()
