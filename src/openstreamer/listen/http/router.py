@@ -1,0 +1,27 @@
+"""Parts the port: the server's own names go to the control application, every other path is media."""
+
+from openstreamer.config.codes import RESERVED_NAMES
+from openstreamer.listen.http.asgi import App, Receive, Scope, Send
+
+
+class Router:
+    """An ASGI application over two others.
+
+    Args:
+        control: gets ``/``, the names that no stream code may begin with, and every WebSocket.
+        media: gets the rest.
+    """
+
+    def __init__(self, control: App, media: App, names: tuple[str, ...] = RESERVED_NAMES) -> None:
+        self._control = control
+        self._media = media
+        self._names = frozenset(("", *names))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        # The decoded path decides, as it does in the applications: no spelling leads past their checks.
+        first = scope["path"].split("/", 2)[1:2] or [""]
+        if scope["type"] == "http" and first[0] not in self._names and scope["path"] != "*":
+            await self._media(scope, receive, send)
+        else:
+            await self._control(scope, receive, send)
