@@ -6,7 +6,6 @@ Specification: ETSI TS 102 366, sections 4.4 (AC-3), E.1.2 and E.1.3 (E-AC-3), F
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
 from typing import ClassVar, NamedTuple, Self
 
 from openstreamer.media.bits import BitReader
@@ -29,6 +28,7 @@ _BLOCKS = (1, 2, 3, 6)  # by numblkscod
 _CHANNEL_LOCATIONS = (2, 2, 1, 1, 2, 2, 2, 1, 1)  # channels by the bits of chan_loc, Table F.6.1
 _EAC3_BSID_MIN = 11
 _DEPENDENT = 1
+_FIRST_SUBSTREAM = frozenset((0b00_000, 0b10_000))  # strmtyp 0 or 2, substreamid 0
 
 
 class Ac3FrameHeader(NamedTuple):
@@ -275,11 +275,19 @@ class Eac3Config:
         return Fraction(AC3_SAMPLES_PER_FRAME, self.sample_rate)
 
     def samples_in(self, payload: bytes) -> int:
-        """How many samples at ``timescale`` this payload lasts: its frames of the first substream."""
-        samples = 0
-        for header in _iter_eac3_headers(payload):
-            if header.stream_type != _DEPENDENT and header.substream == 0:
-                samples += 256 * header.blocks
+        """How many samples at ``timescale`` this payload lasts: its frames of the first substream.
+
+        Raises :class:`MediaError` when the payload does not consist of sync frames.
+        """
+        samples = position = 0
+        while position < len(payload):
+            if payload[position : position + 2] != _SYNC_WORD or position + 5 > len(payload):
+                raise MediaError("E-AC-3: the sync word is missing")
+            # strmtyp (2 bits), substreamid (3), frmsiz (11), fscod (2), numblkscod (2)
+            bits = int.from_bytes(payload[position + 2 : position + 5], "big")
+            if bits >> 19 in _FIRST_SUBSTREAM:
+                samples += 1536 if bits >> 6 & 3 == 3 else 256 * _BLOCKS[bits >> 4 & 3]
+            position += 2 * ((bits >> 8 & 0x7FF) + 1)
         return samples
 
 
@@ -288,12 +296,9 @@ def _iter_eac3_headers(data: bytes) -> Iterator[Eac3FrameHeader]:
     for _ in range(FRAMES_MAX):
         if position >= len(data):
             return
-        header = _cached_eac3_header(data[position : position + _EAC3_HEADER_BYTES])
+        header = parse_eac3_header(data[position : position + _EAC3_HEADER_BYTES])
         yield header
         position += header.frame_bytes
-
-
-_cached_eac3_header = lru_cache(maxsize=64)(parse_eac3_header)
 
 
 def _with_dependent(substream: Eac3Substream, header: Eac3FrameHeader) -> Eac3Substream:

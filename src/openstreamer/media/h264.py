@@ -409,6 +409,8 @@ def _only_intra_slices(payload: bytes) -> bool:
 
 def _has_recovery_point(nal: bytes) -> bool:
     """Whether an SEI NAL unit has a recovery point with ``recovery_frame_cnt`` 0 (7.3.2.3, D.1.8)."""
+    if nal.find(_SEI_RECOVERY_POINT, 1) < 0:  # most SEI units are timing and have no such byte at all
+        return False
     messages = remove_emulation_prevention(nal)
     position = 1
     while position + 2 < len(messages):  # a type, a size and rbsp_trailing_bits at least

@@ -113,5 +113,5 @@ class OpusConfig:
         return self.channels, self.pre_skip, self.input_sample_rate, self.output_gain, self.mapping_family
 
     def samples_in(self, payload: bytes) -> int:
-        """How many samples at ``timescale`` this packet lasts."""
+        """How many samples at ``timescale`` this packet lasts; see :func:`packet_samples`."""
         return packet_samples(payload)
