@@ -216,6 +216,8 @@ def _network(scheme: str, url: str) -> InputUrl:
     # An SRT access-control stream id begins with "#!::" and is often written unescaped.
     split = urlsplit(url, allow_fragments=scheme != "srt")
     if scheme in ("rtmp", "srt") and (split.hostname or "") in _WILDCARD_HOSTS:
+        if not split.netloc and not split.path.strip("/"):
+            raise ConfigError("names no host; publish:// lets an encoder connect to this server")
         _ = split.port  # raises when it is no port
         return PublishInput()  # rtmp://0.0.0.0…, srt://0.0.0.0…: the older forms of publish://
     endpoint = _endpoint(split, _DEFAULT_PORTS.get(scheme))

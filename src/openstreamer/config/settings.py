@@ -6,7 +6,7 @@ The addresses of the listeners may stand here as well, and then win over the sto
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -54,7 +54,7 @@ class ServeSettings:
     """How the server is started. ``None`` in an address or log field: the stored configuration decides."""
 
     data_dir: Path = Path(DEFAULT_DATA_DIR)
-    database_url: str | None = None
+    database_url: str | None = field(default=None, repr=False)
     http: Address | None = None
     rtmp: Address | None = None
     log_level: LogLevel | None = None

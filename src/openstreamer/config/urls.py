@@ -51,7 +51,7 @@ class _Parts:
     """A URL cut at its punctuation; joining the parts gives the same text."""
 
     scheme: str
-    username: str
+    username: str | None  # None without an @
     password: str | None
     host: str
     path: str
@@ -60,7 +60,7 @@ class _Parts:
 
     def joined(self) -> str:
         password = "" if self.password is None else f":{self.password}"
-        user = f"{self.username}{password}@" if self.username or self.password is not None else ""
+        user = "" if self.username is None else f"{self.username}{password}@"
         query = "" if self.query is None else f"?{self.query}"
         fragment = "" if self.fragment is None else f"#{self.fragment}"
         return f"{self.scheme}{user}{self.host}{self.path}{query}{fragment}"
@@ -108,7 +108,7 @@ def unmask_url(url: str, stored: str | None, *, push: bool = False) -> str:
     shown = _redacted(theirs, push=push)
     restored = replace(
         mine,
-        username=_restore(mine.username, shown.username, theirs.username) or "",
+        username=_restore(mine.username, shown.username, theirs.username),
         password=_restore(mine.password, shown.password, theirs.password),
         path=_restore(mine.path, shown.path, theirs.path) or "",
         query=_restore_query(mine, shown, theirs),
@@ -135,7 +135,7 @@ def _cut(url: str) -> _Parts:
     path, question_mark, query = rest.partition("?")
     return _Parts(
         scheme=scheme,
-        username=username if at else "",
+        username=username if at else None,
         password=password if colon else None,
         host=host,
         path=path,

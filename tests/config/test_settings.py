@@ -1,0 +1,121 @@
+"""Bootstrap settings: flags before environment before file before defaults."""
+
+from pathlib import Path
+
+import pytest
+
+from openstreamer.config.addresses import Address, parse_address
+from openstreamer.config.base import parse
+from openstreamer.config.models import GlobalConfig
+from openstreamer.config.settings import load_settings
+from openstreamer.media.errors import ConfigError
+
+
+def _file(directory: Path, text: str) -> Path:
+    path = directory / "settings.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_nothing_said_gives_the_documented_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(environ={})
+    assert settings.data_dir == Path("data")
+    assert settings.store_location == "data/openstreamer.db"
+    assert settings.http_address(GlobalConfig()) == Address("0.0.0.0", 8080)
+    assert settings.rtmp_address(GlobalConfig()) == Address("0.0.0.0", 1935)
+    assert settings.demo
+
+
+def test_the_stronger_place_wins(tmp_path: Path) -> None:
+    file = _file(tmp_path, "http: ':1'\nrtmp: ':2'\ndata_dir: /file\nlog_level: debug\n")
+    environ = {"OPENSTREAMER_HTTP": ":3", "OPENSTREAMER_DATA_DIR": "/environment", "OTHER": "x"}
+    settings = load_settings(config_file=file, environ=environ, http=":5")
+    assert settings.http == Address("0.0.0.0", 5)
+    assert settings.rtmp == Address("0.0.0.0", 2)
+    assert settings.data_dir == Path("/environment")
+    assert settings.log_level == "debug"
+
+
+def test_config_yaml_of_the_working_directory_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("data_dir: /srv/os\n")
+    assert load_settings(environ={}).data_dir == Path("/srv/os")
+    assert load_settings(environ={}).config_file == Path("config.yaml")
+
+
+def test_the_environment_can_name_the_file(tmp_path: Path) -> None:
+    file = _file(tmp_path, "log_format: json\n")
+    assert load_settings(environ={"OPENSTREAMER_CONFIG": str(file)}).log_format == "json"
+
+
+def test_an_empty_file_and_empty_variables_say_nothing(tmp_path: Path) -> None:
+    settings = load_settings(config_file=_file(tmp_path, ""), environ={"OPENSTREAMER_HTTP": ""})
+    assert settings.http is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("storage:\n  driver: json\n", "storage: is not a known field"),
+        ("- a\n", "must map names"),
+        ("a: [", "is not YAML"),
+        ("http: 8080\n", "http: must be a string"),
+        ("http: nowhere\n", "is not HOST:PORT"),
+        ("log_level: loud\n", "log_level: must be"),
+    ],
+)
+def test_a_mistake_in_the_file_names_file_and_field(tmp_path: Path, text: str, reason: str) -> None:
+    file = _file(tmp_path, text)
+    with pytest.raises(ConfigError) as refused:
+        load_settings(config_file=file, environ={})
+    assert str(file) in str(refused.value)
+    assert reason in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_settings(config_file=tmp_path / "none.yaml", environ={})
+
+
+def test_a_mistyped_option_is_reported_before_a_mistake_in_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--http") as refused:
+        load_settings(config_file=tmp_path / "none.yaml", environ={}, http="8080")
+    assert refused.value.code == "INVALID_OPTION"
+
+
+def test_the_stored_configuration_decides_where_the_start_says_nothing() -> None:
+    stored = parse(
+        GlobalConfig,
+        {"server": {"http_addr": ":9000"}, "listeners": {"rtmp": {"enabled": False, "port": 5}}},
+    )
+    assert load_settings(environ={}).http_address(stored) == Address("0.0.0.0", 9000)
+    assert load_settings(environ={}).rtmp_address(stored) is None
+    assert load_settings(environ={}, rtmp=":7").rtmp_address(stored) == Address("0.0.0.0", 7)
+
+
+def test_a_database_url_replaces_the_file() -> None:
+    settings = load_settings(environ={"OPENSTREAMER_DATABASE_URL": "postgresql://u:p@db/os"})
+    assert settings.store_location == "postgresql://u:p@db/os"
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("127.0.0.1:80", "127.0.0.1", 80),
+        (":0", "0.0.0.0", 0),
+        ("[::1]:80", "::1", 80),
+        ("localhost:65535", "localhost", 65535),
+    ],
+)
+def test_an_address_has_a_host_and_a_port(text: str, host: str, port: int) -> None:
+    assert parse_address(text) == Address(host, port)
+    assert parse_address(str(parse_address(text))) == Address(host, port)
+
+
+@pytest.mark.parametrize("text", ["", "80", "h:", "h:65536", "::1:80", "h:-1", "h:8a", "a b:80", "h:²"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="HOST:PORT"):
+        parse_address(text)
