@@ -72,25 +72,28 @@ $(STAMPS)/system-%: scripts/system_packages.sh
 	@mkdir -p $(STAMPS) && touch $@
 
 $(BIN)/python: | $(STAMPS)/system-run
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 
 $(STAMPS)/run: requirements-build.lock requirements.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r requirements-build.lock -r requirements.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	@echo "Installing the locked dependencies into $(VENV)"
+	@$(PIP) install --require-hashes -r requirements-build.lock -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/dev: requirements-dev.lock $(STAMPS)/run
-	$(PIP) install --require-hashes -r requirements-dev.lock
+	@echo "Installing what tests and development need"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
 
 # Running needs the bundler only; the type checker (web-dev) comes on top of it.
 $(STAMPS)/web: web/package.json web/package-lock.json | $(STAMPS)/system-run
-	npm --prefix web ci --omit=dev --silent
+	@npm --prefix web ci --omit=dev --silent
 	@mkdir -p $(STAMPS) && rm -f $(STAMPS)/web-dev && touch $@
 
 $(STAMPS)/web-dev: $(STAMPS)/web
-	npm --prefix web ci --silent
+	@npm --prefix web ci --silent
 	@touch $@
 
 $(PAGES): $(WEB_SOURCES) | $(STAMPS)/web
-	npm --prefix web run --silent build
+	@echo "Building the pages"
+	@npm --prefix web run --silent build
