@@ -80,9 +80,7 @@ async def _assemble(
     tls = config.server.tls
     context = tls_context(tls.cert, tls.key) if tls.cert else None
     manager = await stack.enter_async_context(
-        StreamManager(
-            store, lambda _code, desired: StreamPipeline(desired.spec, desired.settings, open_source)
-        )
+        StreamManager(store, lambda desired: StreamPipeline(desired.spec, desired.settings, open_source))
     )
     node = NodeView(manager)
     node.is_tls = context is not None

@@ -143,9 +143,16 @@ def test_a_publisher_feeds_the_hub_and_its_end_is_no_failure() -> None:
     async def scenario(loop: VirtualTimeLoop) -> None:
         hub, point = Hub(), PublishPoint("news", stream_key=None, clock_ns=loop.now_ns)
         ingest = Ingest(
-            "news", url="publish://", priority=0, hub=hub, timeline=Timeline(0), silence_s=2.0, totals=IngestTotals(),
-            point=point, clock_ns=loop.now_ns,
-        )  # fmt: skip
+            "news",
+            url="publish://",
+            priority=0,
+            hub=hub,
+            timeline=Timeline(0),
+            silence_s=2.0,
+            totals=IngestTotals(),
+            point=point,
+            clock_ns=loop.now_ns,
+        )
         running = loop.create_task(ingest.run())
         assert ingest.waits_for_publisher
         for _ in range(2):

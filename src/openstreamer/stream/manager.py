@@ -66,11 +66,17 @@ class _Entry:
 class StreamManager:
     """Creates, updates and removes the supervisors; an async context manager."""
 
-    def __init__(self, store: ConfigurationReader, build: Callable[[str, Desired], StreamPipeline]) -> None:
+    def __init__(
+        self,
+        store: ConfigurationReader,
+        build: Callable[[Desired], StreamPipeline],
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self.last_reconcile_ns: int | None = None
         self.last_reconcile_unix_s: float | None = None
         self._store = store
         self._build = build
+        self._clock_ns = clock_ns
         self._entries: dict[str, _Entry] = {}
         self._reconciler: asyncio.Task[None] | None = None
         self._starts = asyncio.Semaphore(PARALLEL_STARTS)
@@ -96,7 +102,7 @@ class StreamManager:
         entry = self._entries.get(code)
         if entry is None:
             entry = self._entries[code] = _Entry(
-                StreamSupervisor(code, lambda desired: self._build(code, desired)), asyncio.Lock()
+                StreamSupervisor(code, self._build, self._clock_ns), asyncio.Lock()
             )
             entry.supervisor.start()
         # The record is read inside the lock: of two changes at once the later reader sees the later one,
@@ -190,7 +196,7 @@ class StreamManager:
         for code, result in zip(stale, results, strict=True):
             if isinstance(result, BaseException):
                 logger.warning("reconcile_failed", stream=code, error=str(result))
-        self.last_reconcile_ns = time.monotonic_ns()
+        self.last_reconcile_ns = self._clock_ns()
         self.last_reconcile_unix_s = time.time()
 
 

@@ -75,7 +75,13 @@ class StreamPipeline:
     :class:`~openstreamer.media.errors.ConfigError` for what it cannot open.
     """
 
-    def __init__(self, spec: Stream, settings: MediaSettings, open_source: Callable[[Input], Source]) -> None:
+    def __init__(
+        self,
+        spec: Stream,
+        settings: MediaSettings,
+        open_source: Callable[[Input], Source],
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self.spec = spec
         self.settings = settings
         self.hub = Hub()
@@ -86,6 +92,7 @@ class StreamPipeline:
         self.totals = IngestTotals()
         self.component_failures: dict[str, int] = {}
         self._open_source = open_source
+        self._clock_ns = clock_ns
         self._input_task: asyncio.Task[None] | None = None
         self._output_tasks: list[asyncio.Task[None]] = []
 
@@ -131,6 +138,7 @@ class StreamPipeline:
             options,
             first_media_sequence(now_unix_s, settings.segment_s),
             discontinuity_sequence=first_discontinuity_sequence(now_unix_s),
+            clock_ns=self._clock_ns,
         )
         self.presentation = presentation
         self._output_tasks.append(self._supervised("packager", lambda: self._package(presentation)))
@@ -149,7 +157,7 @@ class StreamPipeline:
             return
         chosen = self.spec.inputs_by_priority[0]
         publishes = is_publish(chosen.url)
-        point = PublishPoint(self.spec.code, stream_key=self.spec.stream_key) if publishes else None
+        point = self._publish_point() if publishes else None
         ingest = Ingest(
             self.spec.code,
             url=chosen.url,
@@ -160,9 +168,13 @@ class StreamPipeline:
             totals=self.totals,
             open_source=None if publishes else lambda: self._open_source(chosen),
             point=point,
+            clock_ns=self._clock_ns,
         )
         self.ingest = ingest
         self._input_task = self._supervised("input", ingest.run)
+
+    def _publish_point(self) -> PublishPoint:
+        return PublishPoint(self.spec.code, stream_key=self.spec.stream_key, clock_ns=self._clock_ns)
 
     async def _stop_input(self) -> None:
         task, self._input_task = self._input_task, None

@@ -59,8 +59,14 @@ class _Message:
 class StreamSupervisor:
     """The actor of one stream."""
 
-    def __init__(self, code: str, build: Callable[[Desired], StreamPipeline]) -> None:
+    def __init__(
+        self,
+        code: str,
+        build: Callable[[Desired], StreamPipeline],
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self.code = code
+        self._clock_ns = clock_ns
         self._build = build
         self._desired: Desired | None = None
         self._pipeline: StreamPipeline | None = None
@@ -110,7 +116,7 @@ class StreamSupervisor:
                     await self._handle(message)
                 await self._converge()
                 if self._pipeline is not None:
-                    self._pipeline.tick(time.monotonic_ns())
+                    self._pipeline.tick(self._clock_ns())
             except asyncio.CancelledError:
                 if message is not None:
                     self._refuse(message)
@@ -214,7 +220,7 @@ class StreamSupervisor:
 
     def runtime(self) -> StreamRuntime:
         """The stream as it can be observed now."""
-        now_ns = time.monotonic_ns()
+        now_ns = self._clock_ns()
         wanted = self._desired is not None and not self._desired.spec.disabled
         pipeline = self._pipeline
         if pipeline is None or self._desired is None:
