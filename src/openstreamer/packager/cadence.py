@@ -10,18 +10,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
 
-SHORTEST_PART: Final = 0.85  # of PART-TARGET, section 4.4.4.9
-_DECLARED_TOLERANCE = 0.15  # how far a declared frame rate may be from what is measured to be believed
-_STANDARD_TOLERANCE = Fraction(3, 100)
-_MILLISECOND_TICKS = 91  # timestamps rounded to milliseconds move a frame by up to this, in 1/90000 s
+from openstreamer.media.clock import STANDARD_FRAME_RATES
 
-_STANDARD_RATES = tuple(
-    Fraction(rate)
-    for rate in (
-        *(1, 2, 5, 8, 10, 12, 15, 20, Fraction(24000, 1001), 24, 25, Fraction(30000, 1001), 30),
-        *(48, 50, Fraction(60000, 1001), 60, 100, Fraction(120000, 1001), 120),
-    )
-)
+SHORTEST_PART: Final = 0.85  # of PART-TARGET, section 4.4.4.9
+_MOST_ROUNDING = Fraction(3, 100)
+_MILLISECOND_TICKS = 91  # timestamps rounded to milliseconds move a distance by up to this, in 1/90000 s
 
 
 def part_target_s(frame_duration_s: Fraction, wanted_s: float) -> float:
@@ -38,15 +31,13 @@ def fits(part_target: float, frame_duration_s: Fraction) -> bool:
 
 
 def frame_duration_s(deltas_90k: Sequence[int], declared_rate: Fraction | None) -> Fraction:
-    """The duration of a frame from its first distances.
-
-    A declared rate is believed when the measured one is near it (parameter sets that state field rates or
-    nonsense are common); else the mean distance is, moved to a standard rate when near one.
-    """
-    measured = Fraction(sum(deltas_90k), len(deltas_90k) * 90_000)
-    if declared_rate and abs(measured * declared_rate - 1) <= _DECLARED_TOLERANCE:
+    """The duration of a frame from its first distances, which may be rounded to milliseconds: the declared
+    rate's if that explains them (parameter sets that state field rates or nonsense are common), else that of
+    the nearest standard rate that does, else the mean distance."""
+    total = sum(deltas_90k)
+    measured = Fraction(total, len(deltas_90k) * 90_000)
+    explained = min(Fraction(_MILLISECOND_TICKS, total), _MOST_ROUNDING)
+    if declared_rate and abs(measured * declared_rate - 1) <= explained:
         return 1 / declared_rate
-    rounding = Fraction(_MILLISECOND_TICKS, sum(deltas_90k))
-    distances = [(abs(measured * rate - 1), rate) for rate in _STANDARD_RATES]
-    distance, nearest = min(distances)
-    return 1 / nearest if distance <= min(rounding, _STANDARD_TOLERANCE) else measured
+    distance, nearest = min((abs(measured * rate - 1), rate) for rate in STANDARD_FRAME_RATES)
+    return 1 / nearest if distance <= explained else measured

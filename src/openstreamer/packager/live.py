@@ -49,9 +49,10 @@ class LivePackager:
         self._events: list[PackagerEvent] = []
         self._next_msn = first_msn
         self._discontinuity_sequence = discontinuity_sequence
-        self._target_90k = round(options.segment_target_s * (1 - _EARLY) * 90_000)
+        # The present segment is due to end this long after its start; the first one may be short.
         first_target_s = min(options.first_segment_target_s, options.segment_target_s)
-        self._due_90k = round(first_target_s * (1 - _EARLY) * 90_000)
+        self._due_90k = round(first_target_s * 90_000)
+        self._early_90k = round(options.segment_target_s * _EARLY * 90_000)
         # What the source announces now.
         self._tracks: tuple[Track, ...] | None = None
         self._video_track: Track | None = None
@@ -61,7 +62,8 @@ class LivePackager:
         self._clock_offset_ms: int | None = None
         # The segment that grows.
         self._opening: Opening | None = None
-        self._video_flows = False
+        self._video_flows = False  # its frames can be decoded: there was a key frame
+        self._video_silent = False  # audio went on without it
         self._video_now_90k: int | None = None
         self._deltas: list[int] | None = None  # while PART-TARGET of the generation is being learned
         # Audio that waits for video to come as far, and cuts that audio has not come to.
@@ -206,11 +208,14 @@ class LivePackager:
         opening = self._opening
         if opening is None or not self._video_flows or frame.epoch != opening.epoch:
             return True
-        if frame.pts_90k - opening.pts_90k >= self._due_90k:
+        if frame.pts_90k - opening.pts_90k >= self._due_90k - self._early_90k:
             return True
         return self._changes(frame.track, self._audio_beside(frame))
 
     def _cut_at_video(self, frame: Frame) -> None:
+        if self._video_silent:
+            self._video_silent = False
+            self._go_on_without_video(frame.pts_90k)
         opening = self._open(frame.pts_90k, frame.epoch, frame.track, self._audio_beside(frame))
         if self.video is None:
             self.video = VideoPackager(self.options, self._events)
@@ -239,16 +244,14 @@ class LivePackager:
 
     def _open(self, pts_90k: int, epoch: int, video: Track | None, audio: Track | None) -> Opening:
         """Decide on the next segment."""
-        discontinuity = False
-        if self._changes(video, audio):
-            discontinuity = self.generation is not None
-            number = self.generation.number + 1 if self.generation is not None else 0
-            # The old PART-TARGET is kept if the new frames allow; see _learned.
-            self.generation = Generation(number, video, audio, self.part_target_s)
+        known, before = self.generation, self._opening
+        discontinuity = known is not None and self._changes(video, audio)
+        self._discontinuity_sequence += discontinuity
+        if known is None or discontinuity or before is None or before.epoch != epoch:
+            # PART-TARGET is learned anew, and the old one kept if the new frames allow; see _learned.
+            self.generation = Generation(video, audio, self.part_target_s)
             self._deltas = []
         assert self.generation is not None
-        if discontinuity:
-            self._discontinuity_sequence += 1
         assert self._clock_offset_ms is not None
         opening = Opening(
             msn=self._next_msn,
@@ -259,8 +262,8 @@ class LivePackager:
             discontinuity_sequence=self._discontinuity_sequence,
             program_date_time_ms=self._clock_offset_ms + pts_90k // 90,
         )
-        if self._opening is not None:
-            self._due_90k = self._target_90k
+        if before is not None:
+            self._due_90k = round(self.options.segment_target_s * 90_000)
         self._next_msn += 1
         self._opening = opening
         return opening
@@ -304,6 +307,7 @@ class LivePackager:
             if self._video_now_90k is None:
                 self._video_now_90k = waiting[0].pts_90k + START_WITHOUT_VIDEO_90K - SILENCE_90K
             if newest - self._video_now_90k > SILENCE_90K:
+                self._video_silent = True
                 self._go_on_without_video(newest - SILENCE_90K)
             else:
                 self._release_audio(self._video_now_90k)
@@ -345,8 +349,10 @@ class LivePackager:
 
     def _take_audio(self, frame: Frame) -> None:
         cuts = self._cuts
-        while cuts and frame.pts_90k + self._half_frame_90k(frame.track) >= cuts[0].pts_90k:
-            self._apply_cut(cuts.popleft(), frame.pts_90k)
+        half_90k = self._half_frame_90k(frame.track)
+        while cuts and frame.pts_90k + half_90k >= cuts[0].pts_90k:
+            cut = cuts.popleft()
+            self._apply_cut(cut, frame.pts_90k if frame.pts_90k - cut.pts_90k <= 2 * half_90k else None)
         audio = self.audio
         if audio is None or audio.segment is None or not _same(frame.track, audio.track):
             self.dropped_frames += 1
@@ -389,8 +395,7 @@ class LivePackager:
         waiting = self._waiting
         while waiting and waiting[0].pts_90k <= until_90k:
             frame = waiting.popleft()
-            opening = self._opening
-            if opening is None or frame.pts_90k - opening.pts_90k >= self._target_90k:
+            if self._is_due(frame):
                 self._cut_at_audio(frame, self._video_track)
             self._take_audio(frame)
 
@@ -408,9 +413,13 @@ class LivePackager:
         opening = self._opening
         if opening is None or frame.epoch != opening.epoch:
             return True
-        if frame.pts_90k - opening.pts_90k >= self._due_90k:
-            return True
-        return self._changes(None, frame.track)
+        return self._is_due(frame) or self._changes(None, frame.track)
+
+    def _is_due(self, frame: Frame) -> bool:
+        """Whether an audio frame is the one nearest to where a segment of the target's length ends."""
+        opening = self._opening
+        half_90k = self._half_frame_90k(frame.track)
+        return opening is None or frame.pts_90k + half_90k >= opening.pts_90k + self._due_90k
 
     def _cut_at_audio(self, frame: Frame, video: Track | None) -> None:
         self._apply_cuts()

@@ -34,12 +34,11 @@ class Part:
 
 @dataclass(slots=True)
 class Generation:
-    """A period without a change of tracks and decoder configurations; a discontinuity separates two.
+    """A period of one source and one set of decoder configurations.
 
     ``part_target_s`` and ``frame_rate`` (of video) are learned from the first frames and then fixed.
     """
 
-    number: int
     video: Track | None
     audio: Track | None
     part_target_s: float | None
