@@ -1,0 +1,75 @@
+"""Finding SBR that nothing announced (ISO/IEC 14496-3 section 1.6.5.3, implicit signalling).
+
+ADTS cannot say SBR, and many encoders write an AudioSpecificConfig that does not, although every frame has
+it. Players then take HE-AAC for AAC-LC of half the rate. A decoder learns it from the frames, and so do
+we, without decoding: SBR data is in a fill element, which encoders put last in the raw data block.
+"""
+
+from collections.abc import Sequence
+
+from openstreamer.media.aac import OBJECT_SBR, SAMPLE_RATES_HZ, AacConfig
+from openstreamer.media.bits import BitWriter
+
+FRAMES_LOOKED_AT = 8  # one frame in seventy has such an ending by chance
+
+_ELEMENT_END = 0b111
+_ELEMENT_FILL = 0b110
+_COUNT_ESCAPE = 15
+_FILL_BYTES_MAX = 14 + 255
+_SBR_EXTENSIONS = (0b1101, 0b1110)  # EXT_SBR_DATA, EXT_SBR_DATA_CRC (Table 4.121)
+
+
+def with_implicit_sbr(config: AacConfig, payloads: Sequence[bytes]) -> AacConfig:
+    """``config`` with SBR signalled explicitly if three quarters of ``payloads`` have it, else as it is.
+
+    ``payloads`` are the first frames of the track, ``FRAMES_LOOKED_AT`` or more for a safe answer. Parametric
+    stereo stays unsaid: decoders find it by themselves. Multi-channel audio whose LFE comes last is
+    not recognised.
+    """
+    if not config.info.sbr_possible or not payloads:
+        return config
+    found = sum(has_sbr_extension(payload) for payload in payloads)
+    return with_explicit_sbr(config) if 4 * found >= 3 * len(payloads) else config
+
+
+def has_sbr_extension(payload: bytes) -> bool:
+    """Whether a raw data block ends with a fill element of SBR data (4.4.2.1, 4.4.2.7)."""
+    bits = int.from_bytes(payload[-(_FILL_BYTES_MAX + 4) :], "big")
+    padding = (bits & -bits).bit_length() - 1  # byte_alignment() behind the end element
+    if not 0 <= padding < 8 or bits >> padding & 0b111 != _ELEMENT_END:
+        return False
+    bits >>= padding + 3
+    return any(_is_sbr_fill(bits, count) for count in range(1, _FILL_BYTES_MAX + 1))
+
+
+def _is_sbr_fill(bits: int, count: int) -> bool:
+    """Whether ``bits`` end with a fill element of ``count`` bytes that are SBR data."""
+    if bits >> (8 * count - 4) & 0b1111 not in _SBR_EXTENSIONS:
+        return False
+    head = bits >> 8 * count
+    if count < _COUNT_ESCAPE:
+        return head & 0x7F == _ELEMENT_FILL << 4 | count
+    return head & 0x7FFF == (_ELEMENT_FILL << 4 | _COUNT_ESCAPE) << 8 | count - 14
+
+
+def with_explicit_sbr(config: AacConfig) -> AacConfig:
+    """``config``, an AAC-LC one with a channel configuration, as HE-AAC by hierarchical signalling."""
+    info = config.info
+    output_rate = 2 * info.core_sample_rate
+    writer = BitWriter()
+    writer.u(5, OBJECT_SBR)
+    _write_rate(writer, info.core_sample_rate)
+    writer.u(4, info.channel_configuration)
+    _write_rate(writer, output_rate)
+    writer.u(5, info.object_type)
+    writer.u(1, info.samples_per_frame == 960)
+    writer.u(2, 0)  # dependsOnCoreCoder, extensionFlag
+    return AacConfig(writer.to_bytes())
+
+
+def _write_rate(writer: BitWriter, rate: int) -> None:
+    if rate in SAMPLE_RATES_HZ:
+        writer.u(4, SAMPLE_RATES_HZ.index(rate))
+    else:
+        writer.u(4, 15)
+        writer.u(24, rate)
