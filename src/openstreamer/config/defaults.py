@@ -7,6 +7,7 @@ from typing import Any, Final
 
 HTTP_PORT: Final = 8080
 RTMP_PORT: Final = 1935
+RTMPS_PORT: Final = 1936  # ours: the Go server has no RTMPS
 RTSP_PORT: Final = 8554  # the Go server binds 554, which needs root
 SRT_PORT: Final = 9999
 SRT_LATENCY_MS: Final = 120

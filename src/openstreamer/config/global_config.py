@@ -141,11 +141,12 @@ class Publisher(ConfigModel):
 
 
 class RtmpListener(ConfigModel):
-    """The RTMP port."""
+    """The RTMP port, and the one of RTMPS, which is open when ``server.tls`` is configured."""
 
     enabled: bool = True
     listen_host: Name = defaults.LISTEN_HOST
     port: _Port = defaults.RTMP_PORT
+    tls_port: _Port = defaults.RTMPS_PORT
 
 
 class RtspListener(ConfigModel):
