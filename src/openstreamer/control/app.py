@@ -24,7 +24,7 @@ from openstreamer.control.page_routes import PageRoutes
 from openstreamer.control.ports import BuildInfo, ServerView, StreamControl
 from openstreamer.control.probes import ProbeRoutes
 from openstreamer.control.rules import RulesLoader
-from openstreamer.control.schemas import complete_responses, patch_components
+from openstreamer.control.schemas import complete
 from openstreamer.control.settings import SettingsRoutes
 from openstreamer.control.static_pages import DIST, StaticPages
 from openstreamer.control.streams import StreamRoutes
@@ -90,14 +90,7 @@ class ControlApp:
         """The OpenAPI document, made once."""
         if self.api.openapi_schema is None:
             document = FastAPI.openapi(self.api)
-            components = document.setdefault("components", {})
-            components["schemas"] = {**patch_components(), **components.get("schemas", {})}
-            components["securitySchemes"] = {
-                "basic": {"type": "http", "scheme": "basic"},
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "<user name>.<password>"},
-            }
-            document["security"] = [{}, {"basic": []}, {"bearer": []}]
-            complete_responses(document["paths"])
+            complete(document)
             self.api.openapi_schema = document
         return self.api.openapi_schema
 

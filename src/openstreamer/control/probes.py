@@ -9,8 +9,8 @@ from fastapi import APIRouter, Response
 from openstreamer.control.documents import json_response
 from openstreamer.control.errors import ApiError
 from openstreamer.control.metrics import CONTENT_TYPE, MetricsPage
+from openstreamer.control.operations import answers, answers_text
 from openstreamer.control.ports import StreamControl
-from openstreamer.control.schemas import ProbeBody, errors
 from openstreamer.media.errors import StoreError
 from openstreamer.store.store import Store
 
@@ -38,23 +38,21 @@ class ProbeRoutes:
         """The routes."""
         router = APIRouter(tags=["system"])
         router.add_api_route(
-            "/healthz", self.health, methods=["GET"], summary="Liveness", response_model=ProbeBody
+            "/healthz", self.health, methods=["GET"], summary="Liveness", **answers("ProbeBody")
         )
         router.add_api_route(
             "/readyz",
             self.ready,
             methods=["GET"],
             summary="Readiness: the store answers and the reconciler runs",
-            response_model=ProbeBody,
-            responses=errors(503),
+            **answers("ProbeBody", 503),
         )
         router.add_api_route(
             "/metrics",
             self.page,
             methods=["GET"],
             summary="Prometheus metrics",
-            response_class=Response,
-            responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+            **answers_text("text/plain", "string"),
         )
         return router
 

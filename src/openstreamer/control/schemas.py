@@ -4,7 +4,7 @@ Requests are described by the configuration models with every field optional and
 what it changes, and null clears.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +13,11 @@ from pydantic.json_schema import models_json_schema
 
 from openstreamer.config.models import GlobalConfig, Stream, Template
 from openstreamer.control.front import is_open
+from openstreamer.control.operations import REF_PREFIX, refusal
 from openstreamer.store.records import ImportResult
 from openstreamer.stream.status import StreamRuntime
 
-REF_TEMPLATE = "#/components/schemas/{model}"
+REF_TEMPLATE = REF_PREFIX + "{model}"
 PATCHED_MODELS: dict[str, type[BaseModel]] = {
     "StreamPatch": Stream,
     "TemplatePatch": Template,
@@ -140,6 +141,12 @@ class ConfigBody(BaseModel):
     version: VersionShown
 
 
+class DefaultsBody(BaseModel):
+    """The values that unset fields take, by section."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class ConfigChangedBody(BaseModel):
     """The global configuration after a change."""
 
@@ -153,53 +160,53 @@ class ImportBody(BaseModel):
     data: ImportResult
 
 
-_REASONS = {
-    400: "Malformed, or a setting that cannot be; the message names the field",
-    401: "Log in with Basic or Bearer",
-    403: "Not from there, not from that page, or not with that role",
-    404: "No such thing",
-    405: "No such method here",
-    409: "In conflict with something else",
-    412: "It was changed meanwhile: the revision of If-Match is not the stored one",
-    413: "The body is larger than 1 MiB",
-    429: "Too many failed logins",
-    503: "The store does not answer, or the server is not ready",
-}
+SHOWN_MODELS: tuple[type[BaseModel], ...] = (
+    ActionBody,
+    ConfigBody,
+    ConfigChangedBody,
+    DefaultsBody,
+    ErrorBody,
+    ImportBody,
+    ProbeBody,
+    StreamBody,
+    StreamListBody,
+    TemplateBody,
+    TemplateListBody,
+)
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The refusals of a route, for its OpenAPI responses."""
-    return {status: {"model": ErrorBody, "description": _REASONS[status]} for status in statuses}
-
-
-def json_body(component: str) -> dict[str, Any]:
-    """A request body that is an object of ``component``."""
-    schema = {"$ref": REF_TEMPLATE.format(model=component)}
-    return {"requestBody": {"required": False, "content": {"application/json": {"schema": schema}}}}
-
-
-def yaml_body(content_type: str) -> dict[str, Any]:
-    """A request body that is a YAML mapping."""
-    return {"requestBody": {"required": True, "content": {content_type: {"schema": {"type": "object"}}}}}
-
-
-def complete_responses(paths: Mapping[str, Any]) -> None:
-    """Correct what the framework wrote: refusals of the gate are possible everywhere behind it, and malformed
-    requests are 400 here, never 422."""
-    error = {"application/json": {"schema": {"$ref": REF_TEMPLATE.format(model="ErrorBody")}}}
-    for path, operations in paths.items():
+def complete(document: dict[str, Any]) -> None:
+    """Add to what the framework wrote: components, ways to log in, and the refusals of the gate, which are
+    possible everywhere behind it. Malformed requests are 400 here, never 422."""
+    for path, operations in document["paths"].items():
         for operation in operations.values():
             responses = operation["responses"]
             responses.pop("422", None)
             if not is_open(path):
                 for status in (400, 401, 403, 429, 503):
-                    responses.setdefault(str(status), {"description": _REASONS[status], "content": error})
+                    responses.setdefault(str(status), refusal(status))
+    document["components"] = {
+        "schemas": {**_patched_components(), **_shown_components()},
+        "securitySchemes": {
+            "basic": {"type": "http", "scheme": "basic"},
+            "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "<user name>.<password>"},
+        },
+    }
+    document["security"] = [{}, {"basic": []}, {"bearer": []}]
 
 
-def patch_components() -> dict[str, Any]:
+def _shown_components() -> dict[str, Any]:
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in SHOWN_MODELS], ref_template=REF_TEMPLATE
+    )
+    return dict(definitions["$defs"])
+
+
+def _patched_components() -> dict[str, Any]:
     """The schemas of what a change may say, by component name."""
-    models = [(model, "validation") for model in PATCHED_MODELS.values()]
-    _, definitions = models_json_schema(models, ref_template=REF_TEMPLATE)  # type: ignore[arg-type]
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in PATCHED_MODELS.values()], ref_template=REF_TEMPLATE
+    )
     components: dict[str, Any] = dict(definitions["$defs"])
     for name, model in PATCHED_MODELS.items():
         schema = components.pop(model.__name__)

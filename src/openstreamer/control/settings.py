@@ -14,16 +14,9 @@ from openstreamer.control import audit
 from openstreamer.control.bodies import json_object, text_body
 from openstreamer.control.documents import json_response
 from openstreamer.control.front import principal_of
+from openstreamer.control.operations import answers, answers_text, takes_json, takes_yaml
 from openstreamer.control.ports import BuildInfo, Ports, ServerView, StreamControl
 from openstreamer.control.preconditions import required_revision
-from openstreamer.control.schemas import (
-    ConfigBody,
-    ConfigChangedBody,
-    ImportBody,
-    errors,
-    json_body,
-    yaml_body,
-)
 from openstreamer.media.errors import OpenstreamerError
 from openstreamer.store.records import ImportResult
 from openstreamer.store.store import Store
@@ -55,8 +48,7 @@ class SettingsRoutes:
             self.get,
             methods=["GET"],
             summary="Abilities, ports, version and the global configuration",
-            response_model=ConfigBody,
-            responses=errors(503),
+            **answers("ConfigBody", 503),
         )
         router.add_api_route(
             "/config",
@@ -64,16 +56,15 @@ class SettingsRoutes:
             methods=["POST"],
             summary="Change the given fields of the global configuration",
             description="Null clears a field. Running streams follow at once.",
-            response_model=ConfigChangedBody,
-            responses=errors(400, 412, 413, 503),
-            openapi_extra=json_body("GlobalConfigPatch"),
+            **answers("ConfigChangedBody", 400, 412, 413, 503),
+            openapi_extra=takes_json("GlobalConfigPatch"),
         )
         router.add_api_route(
             "/config/defaults",
             self.defaults,
             methods=["GET"],
             summary="The values that unset fields take",
-            response_model=dict[str, object],
+            **answers("DefaultsBody"),
         )
         self._add_yaml_routes(router)
         return router
@@ -84,8 +75,7 @@ class SettingsRoutes:
             self.get_yaml,
             methods=["GET"],
             summary="The whole configuration as one YAML document, secrets masked",
-            response_class=Response,
-            responses={200: {"content": {YAML_TYPE: {"schema": {"type": "object"}}}}, **errors(503)},
+            **answers_text(YAML_TYPE, "object", 503),
         )
         router.add_api_route(
             "/config/yaml",
@@ -94,9 +84,8 @@ class SettingsRoutes:
             summary="Replace the whole configuration in one transaction",
             description="All is checked first, only what differs is changed, masks keep their secrets. "
             "A kind of record that the document does not name stays as it is.",
-            response_model=ImportBody,
-            responses=errors(400, 413, 503),
-            openapi_extra=yaml_body(YAML_TYPE),
+            **answers("ImportBody", 400, 413, 503),
+            openapi_extra=takes_yaml(YAML_TYPE),
         )
 
     async def get(self) -> Response:

@@ -10,15 +10,9 @@ from openstreamer.control.bodies import json_object
 from openstreamer.control.documents import StreamDocuments, json_response, not_running
 from openstreamer.control.errors import ApiError
 from openstreamer.control.front import principal_of
+from openstreamer.control.operations import answers, answers_nothing, takes_json
 from openstreamer.control.ports import StreamControl
 from openstreamer.control.preconditions import required_revision
-from openstreamer.control.schemas import (
-    ActionBody,
-    StreamBody,
-    StreamListBody,
-    errors,
-    json_body,
-)
 from openstreamer.media.errors import OpenstreamerError
 from openstreamer.store.records import StreamRecord
 from openstreamer.store.store import Store
@@ -57,8 +51,7 @@ class StreamRoutes:
             self.list,
             methods=["GET"],
             summary="List streams",
-            response_model=StreamListBody,
-            responses=errors(400, 503),
+            **answers("StreamListBody", 400, 503),
         )
         router.add_api_route("/streams/", self.list, methods=["GET"], include_in_schema=False)
         router.add_api_route(
@@ -67,8 +60,7 @@ class StreamRoutes:
             methods=["POST"],
             summary="Restart a stream",
             description="Stops the stream in full and builds it anew from its stored record.",
-            response_model=ActionBody,
-            responses=errors(400, 404, 503),
+            **answers("ActionBody", 400, 404, 503),
         )
         self._add_record_routes(router)
         return router
@@ -80,8 +72,7 @@ class StreamRoutes:
             self.get,
             methods=["GET"],
             summary="One stream",
-            response_model=StreamBody,
-            responses=errors(404, 503),
+            **answers("StreamBody", 404, 503),
         )
         for method, note in (("POST", ""), ("PUT", "The same as POST. ")):
             router.add_api_route(
@@ -91,21 +82,15 @@ class StreamRoutes:
                 name=f"{method.lower()}_stream",
                 summary="Create a stream or change the given fields",
                 description=f"{note}Null clears a field. {READ_ONLY_NOTE}",
-                response_model=StreamBody,
-                responses={
-                    201: {"model": StreamBody, "description": "Created"},
-                    **errors(400, 412, 413, 503),
-                },
-                openapi_extra=json_body("StreamPatch"),
+                **answers("StreamBody", 400, 412, 413, 503, created=True),
+                openapi_extra=takes_json("StreamPatch"),
             )
         router.add_api_route(
             path,
             self.delete,
             methods=["DELETE"],
             summary="Remove a stream",
-            status_code=204,
-            response_class=Response,
-            responses=errors(400, 404, 412, 503),
+            **answers_nothing(400, 404, 412, 503),
         )
 
     async def list(self, status: StatusFilter = None) -> Response:

@@ -10,9 +10,9 @@ from openstreamer.control.bodies import json_object
 from openstreamer.control.documents import json_response, template_document
 from openstreamer.control.errors import ApiError
 from openstreamer.control.front import principal_of
+from openstreamer.control.operations import answers, answers_nothing, takes_json
 from openstreamer.control.ports import StreamControl
 from openstreamer.control.preconditions import required_revision
-from openstreamer.control.schemas import TemplateBody, TemplateListBody, errors, json_body
 from openstreamer.media.errors import ConfigError, OpenstreamerError
 from openstreamer.store.store import Store
 
@@ -37,8 +37,7 @@ class TemplateRoutes:
             self.list,
             methods=["GET"],
             summary="List templates",
-            response_model=TemplateListBody,
-            responses=errors(503),
+            **answers("TemplateListBody", 503),
         )
         path = "/templates/{code}"
         router.add_api_route(
@@ -46,8 +45,7 @@ class TemplateRoutes:
             self.get,
             methods=["GET"],
             summary="One template",
-            response_model=TemplateBody,
-            responses=errors(404, 503),
+            **answers("TemplateBody", 404, 503),
         )
         for method in ("POST", "PUT"):
             router.add_api_route(
@@ -57,21 +55,15 @@ class TemplateRoutes:
                 name=f"{method.lower()}_template",
                 summary="Create a template or change the given fields",
                 description="Null clears a field. Every stream that inherits from it follows.",
-                response_model=TemplateBody,
-                responses={
-                    201: {"model": TemplateBody, "description": "Created"},
-                    **errors(400, 409, 412, 413, 503),
-                },
-                openapi_extra=json_body("TemplatePatch"),
+                **answers("TemplateBody", 400, 409, 412, 413, 503, created=True),
+                openapi_extra=takes_json("TemplatePatch"),
             )
         router.add_api_route(
             path,
             self.delete,
             methods=["DELETE"],
             summary="Remove a template that no stream uses",
-            status_code=204,
-            response_class=Response,
-            responses=errors(400, 404, 409, 412, 503),
+            **answers_nothing(400, 404, 409, 412, 503),
         )
         return router
 
