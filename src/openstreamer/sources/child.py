@@ -10,9 +10,9 @@ child. What a :class:`ChildProcess` guarantees, whatever the child does:
   cancelled;
 - what it says is buffered up to a bound, then it is blocked; what it prints is kept to the last lines.
 
-Reaping needs no task: the event loop watches a pidfd (pidfd_open(2)), so a cancelled caller cannot leave a
-zombie behind. A child must be started in the thread of the event loop, and that thread must live as long as
-the child (see ``child_entry``).
+Starting needs no await and reaping needs no task: the event loop watches a pidfd (pidfd_open(2)), so that a
+cancelled caller leaves neither half a child nor a zombie behind. A child must be started in the thread of the
+event loop, and that thread must live as long as the child (see ``child_entry``).
 """
 
 import asyncio
@@ -24,16 +24,17 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import openstreamer
-from openstreamer.media.errors import OpenstreamerError, RemoteProtocolError
+from openstreamer.media.errors import OpenstreamerError
 from openstreamer.sources.child_entry import PARENT_PID_VARIABLE, PIPE_FD_VARIABLE
-from openstreamer.wire.pipe import MAX_RECORD_BYTES, PipeDecoder, PipeEncoder, PipeEvent
+from openstreamer.sources.child_pipe import ChildPipe
+from openstreamer.wire.pipe import MAX_RECORD_BYTES, PipeEncoder, PipeEvent
 
 LAST_WORDS_LINES = 20
 LAST_WORDS_LINE_CHARS = 500
@@ -68,6 +69,7 @@ class ChildProcess:
     """One child, from ``async with`` to its end.
 
     ``encoder`` queues what is for the child and ``flush`` writes it. ``receive`` returns what the child said.
+    ``environment`` is added to the few variables that are passed on (``PASSED_ENVIRONMENT``).
     """
 
     def __init__(
@@ -77,11 +79,15 @@ class ChildProcess:
         *,
         name: str,
         limits: ChildLimits | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._environment = environment or {}
         self._command = (sys.executable, "-P", "-m", module, *arguments)
         self._name = name
         self._limits = limits or ChildLimits()
-        self._pipe = _PipeProtocol(self._limits)
+        self._pipe = ChildPipe(
+            pending_bytes=self._limits.pending_bytes, max_record_bytes=self._limits.max_record_bytes
+        )
         self._output = _LastWords(LAST_WORDS_LINES, LAST_WORDS_LINE_CHARS)
         self._process: subprocess.Popen[bytes] | None = None
         self._exited = asyncio.Event()
@@ -122,19 +128,13 @@ class ChildProcess:
 
     async def __aenter__(self) -> Self:
         ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        try:
-            self._start(theirs)
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        try:
-            await asyncio.get_running_loop().create_connection(lambda: self._pipe, sock=ours)
-        except BaseException:
-            await self._end(grace_s=0.0)
-            raise
+        with theirs:
+            try:
+                self._start(theirs)
+            except BaseException:
+                ours.close()
+                raise
+        self._pipe.open(ours)
         return self
 
     async def __aexit__(
@@ -151,7 +151,7 @@ class ChildProcess:
             if self._pipe.failure is not None:
                 self.kill()
                 raise ChildDied(f"{self._name}: {self._pipe.failure}") from self._pipe.failure
-            if self._pipe.closed.is_set():
+            if not self._pipe.is_open:
                 raise ChildDied(await self._obituary())
             await self._pipe.wait()
         return events
@@ -178,7 +178,7 @@ class ChildProcess:
                 stdout=output_write,
                 stderr=output_write,
                 pass_fds=(pipe.fileno(),),
-                env=_environment(pipe.fileno()),
+                env={**_environment(pipe.fileno()), **self._environment},
                 cwd="/",
                 process_group=0,
             )
@@ -215,14 +215,13 @@ class ChildProcess:
 
     async def _end(self, grace_s: float) -> None:
         """The end of everything: pipe closed, process gone, descriptors closed."""
-        self._pipe.abort()
+        self._pipe.close()
         try:
             if grace_s > 0:
                 self._signal(signal.SIGTERM)
                 await self._wait_for_exit(grace_s)
             self.kill()
             await self._wait_for_exit(KILL_WAIT_S)
-            await self._pipe.wait_closed()
         finally:
             self.kill()
             self._close_output()
@@ -281,85 +280,6 @@ class ChildProcess:
             asyncio.get_running_loop().remove_reader(self._output_fd)
             os.close(self._output_fd)
             self._output_fd = -1
-
-
-class _PipeProtocol(asyncio.Protocol):
-    """The parent's end of the pipe: decodes what arrives, and pauses reading when nobody takes it."""
-
-    def __init__(self, limits: ChildLimits) -> None:
-        self._decoder = PipeDecoder(max_record_bytes=limits.max_record_bytes)
-        self._limit_bytes = limits.pending_bytes
-        self._transport: asyncio.Transport | None = None
-        self._events: list[PipeEvent] = []
-        self._news = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self.closed = asyncio.Event()
-        self.failure: RemoteProtocolError | None = None
-        self.pending_bytes = 0
-        self.paused = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        self.closed.set()
-        self._writable.set()
-        self._news.set()
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self._decoder.receive_data(data)
-        except RemoteProtocolError as err:
-            self.failure = err
-            self.abort()
-        self._events += self._decoder.events()
-        self.pending_bytes += len(data)
-        if self.pending_bytes > self._limit_bytes and self._transport is not None and self._events:
-            self._transport.pause_reading()
-            self.paused = True
-        self._news.set()
-
-    def pause_writing(self) -> None:
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        self._writable.set()
-
-    def take(self) -> list[PipeEvent]:
-        """Everything that waits; makes room, so reading goes on."""
-        events = self._events
-        if not events:
-            return events
-        self._events = []
-        self.pending_bytes = self._decoder.buffered_bytes
-        if self.paused and self._transport is not None:
-            self._transport.resume_reading()
-        self.paused = False
-        return events
-
-    async def wait(self) -> None:
-        """Until something arrived or the pipe closed."""
-        self._news.clear()
-        await self._news.wait()
-
-    def write(self, data: bytes) -> None:
-        if data and self._transport is not None:
-            self._transport.write(data)
-
-    async def drained(self) -> None:
-        await self._writable.wait()
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    async def wait_closed(self) -> None:
-        """Until the descriptor is closed, when there ever was one."""
-        if self._transport is not None:
-            await self.closed.wait()
 
 
 class _LastWords:
