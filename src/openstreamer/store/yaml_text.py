@@ -5,11 +5,18 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import (
+    AliasEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
 
+from openstreamer.config.base import MAX_DOCUMENT_DEPTH
 from openstreamer.media.errors import ConfigError
 
-MAX_YAML_CHARS: Final = 32 << 20
+MAX_YAML_CHARS: Final = 8 << 20  # some thousands of streams
 
 
 def dump_yaml(document: dict[str, Any]) -> str:
@@ -26,10 +33,7 @@ def load_yaml(text: str) -> dict[str, Any]:
     if len(text) > MAX_YAML_CHARS:
         raise _invalid(f"the document has {len(text)} characters, at most {MAX_YAML_CHARS} are read")
     try:
-        for event in _reader().parse(text):
-            if isinstance(event, AliasEvent):
-                line = event.start_mark.line + 1
-                raise _invalid(f"line {line}: anchors and aliases are not used in a configuration")
+        _check_events(text)
         document = _reader().load(text)
     except MarkedYAMLError as err:
         line = f"line {err.problem_mark.line + 1}: " if err.problem_mark is not None else ""
@@ -41,6 +45,21 @@ def load_yaml(text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise _invalid("the document must be a mapping with streams:, templates: and so on")
     return document
+
+
+def _check_events(text: str) -> None:
+    """Refuse, before anything is built, what grows when it is built or takes quadratic time to read."""
+    depth = 0
+    for event in _reader().parse(text):
+        line = event.start_mark.line + 1
+        if isinstance(event, AliasEvent):
+            raise _invalid(f"line {line}: anchors and aliases are not used in a configuration")
+        if isinstance(event, SequenceStartEvent | MappingStartEvent):
+            depth += 1
+            if depth > MAX_DOCUMENT_DEPTH:
+                raise _invalid(f"line {line}: nested too deeply")
+        elif isinstance(event, SequenceEndEvent | MappingEndEvent):
+            depth -= 1
 
 
 def _reader() -> YAML:

@@ -1,0 +1,166 @@
+"""The whole configuration out as YAML and in again: exact, complete, all or nothing."""
+
+from typing import Any
+
+import pytest
+
+from openstreamer.config.secrets import MASK
+from openstreamer.media.errors import ConfigError
+from openstreamer.store.errors import Conflict
+from openstreamer.store.records import KindChanges
+from openstreamer.store.store import Store
+from openstreamer.store.yaml_text import dump_yaml, load_yaml
+from tests.config.test_models import COMPLETE_STREAM
+from tests.store.conftest import StoreFactory
+
+_HASH = "$2b$12$" + "a" * 53
+
+
+async def _fill(store: Store) -> None:
+    await store.put_template("hd", {"inputs": [{"url": "publish://"}], "prefixes": ["live"]})
+    await store.put_policy("members", {"require_token": True, "token_secret": "s3cr3t"})
+    await store.put_stream("region/news", {**COMPLETE_STREAM, "stream_key": "s3cr3t"})
+    await store.put_stream(
+        "demo", {"name": "yes", "description": "multi\nline: #x", "inputs": [{"url": "test://"}]}
+    )
+    await store.put_hook("h", {"target": "https://h/x?token=s3cr3t", "secret": "s3cr3t"})
+    await store.merge_global_config({"log": {"level": "debug"}})
+    await store.put_user("ann", _HASH, "write")
+
+
+async def test_an_export_imported_elsewhere_gives_the_same_export(
+    store: Store, open_store: StoreFactory
+) -> None:
+    await _fill(store)
+    text = await store.export_yaml(secrets=True)
+    assert text == await store.export_yaml(secrets=True)
+    for record in await store.list_streams():
+        await store.delete_stream(record.spec.code)
+    await store.import_yaml("{templates: [], policies: [], hooks: [], users: [], global_config: {}}")
+    assert "hd" not in await store.export_yaml(secrets=True)
+    result = await store.import_yaml(text)
+    assert result.streams.created == ("demo", "region/news")
+    assert result.templates.created == ("hd",)
+    assert result.users.created == ("ann",)
+    assert result.global_config
+    assert await store.export_yaml(secrets=True) == text
+
+
+async def test_importing_the_same_again_changes_nothing(store: Store) -> None:
+    await _fill(store)
+    before = await store.list_streams()
+    for secrets in (True, False):
+        assert not await store.import_yaml(await store.export_yaml(secrets=secrets))
+    assert await store.list_streams() == before
+
+
+async def test_a_masked_export_shows_no_secret(store: Store) -> None:
+    await _fill(store)
+    text = await store.export_yaml()
+    assert "s3cr3t" not in text
+    assert _HASH not in text
+    assert MASK in text
+
+
+async def test_an_import_changes_only_what_differs(store: Store) -> None:
+    await _fill(store)
+    before = {record.spec.code: record for record in await store.list_streams()}
+    document = load_yaml(await store.export_yaml())
+    document["streams"][0]["name"] = "Demo"
+    document["streams"].append({"code": "new"})
+    result = await store.import_yaml(dump_yaml(document))
+    assert result.streams == KindChanges(created=("new",), updated=("demo",))
+    assert not result.templates
+    assert not result.global_config
+    after = {record.spec.code: record for record in await store.list_streams()}
+    assert after["region/news"] == before["region/news"]
+    assert after["demo"].created_at == before["demo"].created_at
+    assert after["demo"].spec.name == "Demo"
+    assert after["demo"].revision == after["new"].revision > before["region/news"].revision
+
+
+async def test_a_kind_the_document_does_not_name_stays(store: Store) -> None:
+    await _fill(store)
+    result = await store.import_yaml("streams: []")
+    assert result.streams.deleted == ("demo", "region/news")
+    assert [record.spec.code for record in await store.list_templates()] == ["hd"]
+    assert [user.name for user in await store.list_users()] == ["ann"]
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "reason"),
+    [
+        ("streams: [{code: ok}, {code: bad, inputs: [{url: x}]}]", "streams[1].inputs[0].url", "no scheme"),
+        ("streams: [{code: ok}, {code: ok}]", "streams[1]", "twice"),
+        ("streams: [{name: x}]", "streams[0].code", "required"),
+        ("streams: [{code: a, template: none}]", "template", "does not exist"),
+        ("templates: [{code: t, inputs: [{url: 'copy://a'}]}]\nstreams: [{code: a, template: t}]",
+         "inputs[0].url", "its own source"),
+        ("streams: {code: a}", "streams", "must be a list"),
+        ("streams: [a]", "streams[0]", "must be an object"),
+        ("stream: []", "stream", "is not a section"),
+        ("global_config: []", "global_config", "must be an object"),
+        ("global_config: {log: {level: loud}}", "global_config.log.level", "must be"),
+        ("users: [{username: a, password_hash: plain}]", "users[0].password_hash", "hash"),
+        (f"users: [{{username: a, password_hash: '{MASK}'}}]", "users[0].password_hash", "mask"),
+        (f"streams: [{{code: a, stream_key: '{MASK}'}}]", "streams[0].stream_key", "mask"),
+        ("hooks: [{id: h}]", "hooks[0].target", "required"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_document_changes_nothing_and_names_the_place(
+    store: Store, text: str, field: str, reason: str
+) -> None:
+    await _fill(store)
+    before = await store.export_yaml(secrets=True)
+    with pytest.raises(ConfigError) as refused:
+        await store.import_yaml(text)
+    assert refused.value.field == field
+    assert reason in str(refused.value)
+    assert await store.export_yaml(secrets=True) == before
+
+
+async def test_overlapping_prefixes_in_a_document_are_refused(store: Store) -> None:
+    with pytest.raises(Conflict) as conflict:
+        await store.import_yaml("templates: [{code: a, prefixes: [x]}, {code: b, prefixes: [x/y]}]")
+    assert conflict.value.code == "PREFIX_OVERLAP"
+    assert await store.list_templates() == []
+
+
+async def test_removing_a_template_that_a_kept_stream_uses_is_refused(store: Store) -> None:
+    await _fill(store)
+    with pytest.raises(ConfigError, match="does not exist"):
+        await store.import_yaml("templates: []")
+
+
+_BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nstreams: [*b, *b]"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (_BOMB, "aliases"),
+        ("", "must be a mapping"),
+        ("- a", "must be a mapping"),
+        ("a: [", "line"),
+        ("a: 1\na: 2", "duplicate"),
+        ("a: !!python/object/apply:os.system [x]", "constructor"),
+        ("\x01", "not YAML"),
+        ("[" * 20000, "nested too deeply"),
+        ("- " * 100, "nested too deeply"),
+    ],
+)
+def test_what_is_not_plain_yaml_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_yaml(text)
+    assert refused.value.code == "INVALID_YAML"
+    assert reason in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["yes", "1.0", "0x1", "null", "~", "", " x ", "a: b", "# c", "é\u2028", "a\nb\n"]
+)
+def test_any_text_survives_yaml(value: str) -> None:
+    document: dict[str, Any] = {"z": value, "a": [value, {"k": value}]}
+    assert load_yaml(dump_yaml(document)) == document
+    assert list(load_yaml(dump_yaml(document))) == ["z", "a"]
