@@ -8,6 +8,7 @@ cached look-up instead of a table search, and a few more bytes on the wire.
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 
 from openstreamer.media.errors import RemoteProtocolError
 
@@ -159,11 +160,15 @@ class HpackDecoder:
             RemoteProtocolError: the compression itself is broken (COMPRESSION_ERROR).
         """
         fields: list[Header] = []
-        position, budget_bytes = 0, self._max_list_bytes
+        position, end = 0, len(block)
         try:
-            while position < len(block):
+            while position < end:
                 first = block[position]
-                if first & 0x80:  # 6.1: indexed field
+                if 0x80 < first < 0xFF:  # 6.1: indexed field, in one byte
+                    fields.append(self._entry(first & 0x7F))
+                    position += 1
+                    continue
+                if first & 0x80:
                     index, position = _integer(block, position, 0x7F)
                     field = self._entry(index)
                 elif first & 0xE0 == 0x20:  # 6.3: table size update, before the first field only
@@ -172,11 +177,11 @@ class HpackDecoder:
                 else:
                     field, position = self._literal(block, position, first)
                 fields.append(field)
-                budget_bytes -= len(field[0]) + len(field[1]) + ENTRY_OVERHEAD_BYTES
-                if budget_bytes < 0:
-                    raise HeaderListTooLargeError(f"header list over {self._max_list_bytes} bytes")
         except IndexError as err:
             raise RemoteProtocolError("HPACK block is truncated") from err
+        list_bytes = sum(map(len, chain.from_iterable(fields))) + ENTRY_OVERHEAD_BYTES * len(fields)
+        if list_bytes > self._max_list_bytes:  # the fields are still those of the table: no memory was spent
+            raise HeaderListTooLargeError(f"header list over {self._max_list_bytes} bytes")
         return fields
 
     def _entry(self, index: int) -> Header:

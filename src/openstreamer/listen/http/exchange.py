@@ -36,25 +36,17 @@ class ClientDisconnectedError(OSError):
 class Exchange(ABC):
     """A request in service. The connection feeds it; the application calls ``receive`` and ``send``."""
 
-    __slots__ = (
-        "_cancel_on_disconnect",
-        "_chunks",
-        "_end_delivered",
-        "_event",
-        "_remaining",
-        "_status",
-        "_task",
-        "app",
-        "bodiless",
-        "body_deadline_s",
-        "body_ended",
-        "buffered_bytes",
-        "complete",
-        "connection",
-        "disconnected",
-        "scope",
-        "started",
-    )  # fmt: skip
+    # Most requests never change these: as class attributes they cost an instance nothing.
+    buffered_bytes = 0
+    body_deadline_s = math.inf
+    started = False  # the head of the response is on its way
+    complete = False  # the whole response is
+    disconnected = False
+    _remaining: int | None = None  # bytes of body that the announced content-length leaves
+    _end_delivered = False
+    _event: asyncio.Event | None = None
+    _task: asyncio.Task[None] | None = None
+    _cancel_on_disconnect = False
 
     def __init__(self, connection: Connection, app: App, scope: Scope, *, body_ended: bool) -> None:
         self.connection = connection
@@ -62,17 +54,7 @@ class Exchange(ABC):
         self.scope = scope
         self.body_ended = body_ended
         self.bodiless = scope["method"] == "HEAD"
-        self.buffered_bytes = 0
-        self.body_deadline_s = math.inf
-        self.started = False  # the head of the response is on its way
-        self.complete = False  # the whole response is
-        self.disconnected = False
-        self._remaining: int | None = None  # bytes of body that the announced content-length leaves
         self._chunks: list[bytes] = []
-        self._end_delivered = False
-        self._event: asyncio.Event | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._cancel_on_disconnect = False
         scope["extensions"] = {RESPONSE_EXTENSION: {"cancel_on_disconnect": self.cancel_on_disconnect}}
 
     def start(self) -> None:

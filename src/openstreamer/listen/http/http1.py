@@ -101,16 +101,16 @@ class Http1Connection(Connection):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head and not self._resuming:  # trailers of a chunked body are dropped
-            self._headers.append((name.lower(), value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         if self._resuming:
             self._resuming = self._in_head = False
             return
         parser, headers = self._parser, self._headers
+        self._headers = []  # takes the trailers of a chunked body, which are dropped
         if self._head_bytes > self.service.limits.max_header_bytes:
-            self._check_head_size()
+            self._check_head_size(headers)
         self._in_head, self._head_begun, self._head_bytes = False, False, 0
         self.deadline_s = math.inf
         version = parser.get_http_version()
@@ -122,16 +122,16 @@ class Http1Connection(Connection):
             raise _RefusedError(400, "BAD_REQUEST", "a request needs exactly one Host")
         method = parser.get_method().decode("ascii")
         scope = scope_of(self, version, method, self._target(), headers)
-        if parser.should_upgrade() and self._is_websocket(method):
+        if parser.should_upgrade() and self._is_websocket(method, headers):
             self._websocket = WebSocketConnection(self.service, self.endpoint, scope)
             return
         if parser.should_upgrade():  # RFC 9110 7.8: a server may ignore it
             self._framing = [field for field in headers if field[0] in _FRAMING_FIELDS]
         self._begin(Http1Exchange(self, scope, keep_alive=parser.should_keep_alive()))
 
-    def _check_head_size(self) -> None:
+    def _check_head_size(self, headers: list[Header]) -> None:
         """The bytes counted may include a body that came with the head: weigh the head itself."""
-        size_bytes = len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+        size_bytes = len(self._url) + sum(len(name) + len(value) + 4 for name, value in headers)
         if size_bytes > self.service.limits.max_header_bytes:
             raise self._head_too_large()
 
@@ -152,17 +152,18 @@ class Http1Connection(Connection):
             raise _RefusedError(400, "BAD_REQUEST", "the request target is not ASCII") from None
         return (unquote(path) if "%" in path else path), raw_path, query
 
-    def _is_websocket(self, method: str) -> bool:
+    def _is_websocket(self, method: str, headers: list[Header]) -> bool:
         if method != "GET" or self._exchange is not None:
             return False
-        return any(name == b"upgrade" and value.lower() == b"websocket" for name, value in self._headers)
+        return any(name == b"upgrade" and value.lower() == b"websocket" for name, value in headers)
 
     def _begin(self, exchange: "Http1Exchange") -> None:
         self._receiving = exchange
         self._requests += 1
         if exchange.scope["method"] not in _BODIES_UNUSUAL:
             exchange.continue_wanted = any(
-                name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers
+                name == b"expect" and value.lower() == b"100-continue"
+                for name, value in exchange.scope["headers"]
             )
         if self._exchange is None:
             self._exchange = exchange
@@ -319,15 +320,13 @@ class Http1Connection(Connection):
 class Http1Exchange(Exchange):
     """A request on an HTTP/1.1 connection."""
 
-    __slots__ = ("_chunked", "continue_wanted", "keep_alive")
-
     connection: Http1Connection
+    continue_wanted = False
+    _chunked = False
 
     def __init__(self, connection: Http1Connection, scope: dict[str, object], *, keep_alive: bool) -> None:
         super().__init__(connection, connection.service.app_for_request(), scope, body_ended=False)
         self.keep_alive = keep_alive and scope["http_version"] == "1.1"
-        self.continue_wanted = False
-        self._chunked = False
 
     def _head(self, status: int, headers: Sequence[Header]) -> bytes:
         """The head of the response. A head with a line break in a value is refused: it would be two heads."""

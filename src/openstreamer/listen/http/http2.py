@@ -162,18 +162,15 @@ class Http2Connection(Connection):
 class Http2Exchange(Exchange):
     """A request on a stream of an HTTP/2 connection."""
 
-    __slots__ = ("_sent_bytes", "_stream_id", "_window", "window_deadline_s")
-
     connection: Http2Connection
+    window_deadline_s = math.inf
+    _window: asyncio.Event | None = None
 
     def __init__(
         self, connection: Http2Connection, stream_id: int, scope: dict[str, Any], *, body_ended: bool
     ) -> None:
         super().__init__(connection, connection.service.app_for_request(), scope, body_ended=body_ended)
         self._stream_id = stream_id
-        self._window: asyncio.Event | None = None
-        self._sent_bytes = 0  # since the window deadline was set
-        self.window_deadline_s = math.inf
 
     async def _run(self) -> None:
         try:
