@@ -92,7 +92,8 @@ class HlsChecker:
 
     def finish(self) -> None:
         """After the last response: what must have been reached."""
-        for self._url, history in self._histories.items():
+        for url, history in self._histories.items():
+            self._url = url
             latest = history.latest
             if latest is None:
                 continue
@@ -101,7 +102,9 @@ class HlsChecker:
             if history.longest_s < 3 * latest.target_duration_s:
                 self._note("short-playlist", "6.2.2: never as long as three target durations")
             if history.promised > history.newest:
-                self._note("rendition-report", f"promised {history.promised}, never came beyond {history.newest}")
+                self._note(
+                    "rendition-report", f"promised {history.promised}, never came beyond {history.newest}"
+                )
 
     def _note(self, rule: str, message: str) -> None:
         self.problems.append(Problem(rule, self._url, self._at_s, message))
@@ -188,7 +191,7 @@ class HlsChecker:
                 total_s = sum(part.duration_s for part in segment.parts)
                 missing_s = segment.duration_s - total_s
                 self._demand(
-                    -0.01 < missing_s and (missing_s < 0.01 or self._tracks_may_stall),
+                    missing_s > -0.01 and (missing_s < 0.01 or self._tracks_may_stall),
                     "parts-sum",
                     f"3.2: segment {segment.msn} lasts {segment.duration_s} s, its parts {total_s:.3f} s",
                 )
@@ -200,10 +203,14 @@ class HlsChecker:
         before_end_s = sum(part.duration_s for part in playlist.growing.parts) if playlist.growing else 0.0
         for segment in reversed(playlist.segments):
             if before_end_s > limit_s:
-                self._demand(not segment.parts, "old-parts", f"6.2.2: segment {segment.msn} still lists parts")
+                self._demand(
+                    not segment.parts, "old-parts", f"6.2.2: segment {segment.msn} still lists parts"
+                )
             before_end_s += segment.duration_s or 0.0
         newest = playlist.segments[-1]
-        self._demand(bool(newest.parts) or newest.gap, "parts-missing", f"segment {newest.msn} lists no parts")
+        self._demand(
+            bool(newest.parts) or newest.gap, "parts-missing", f"segment {newest.msn} lists no parts"
+        )
 
     def _check_edge(self, playlist: MediaPlaylist) -> None:
         if "EXT-X-ENDLIST" in playlist.tags:
@@ -229,7 +236,9 @@ class HlsChecker:
             skipped.append(replace(history.segments[msn], parts=()))
         boundary_s = float(delta.control.get("CAN-SKIP-UNTIL", "inf"))
         kept_s = sum(segment.duration_s or 0.0 for segment in delta.segments)
-        self._demand(kept_s >= boundary_s - 1e-6, "skip-boundary", "6.2.5.1: skips segments within the boundary")
+        self._demand(
+            kept_s >= boundary_s - 1e-6, "skip-boundary", "6.2.5.1: skips segments within the boundary"
+        )
         carried = skipped[-1]
         base = carried.discontinuity_sequence - delta.number("EXT-X-DISCONTINUITY-SEQUENCE")
         delta.segments = [_shift(segment, base, carried) for segment in delta.segments]
@@ -258,7 +267,9 @@ class HlsChecker:
         )
         grew = now.target_duration_s > before.target_duration_s
         same = now.target_duration_s == before.target_duration_s
-        self._demand(same or (grew and self._target_may_grow), "target-changed", "6.2.1: TARGETDURATION changed")
+        self._demand(
+            same or (grew and self._target_may_grow), "target-changed", "6.2.1: TARGETDURATION changed"
+        )
         self._demand(now.part_target_s == before.part_target_s, "part-target-changed", "PART-TARGET changed")
         removed_s = sum(
             segment.duration_s or 0.0 for segment in before.segments if segment.msn < now.media_sequence
@@ -299,7 +310,10 @@ class HlsChecker:
             was, now = aspect(known), aspect(segment)
             self._demand(was == now, rule, f"6.2.1: segment {segment.msn} was {was}, is {now}")
         if known.uri is not None:
-            was, now = (known.uri, known.duration_s, known.gap), (segment.uri, segment.duration_s, segment.gap)
+            was, now = (
+                (known.uri, known.duration_s, known.gap),
+                (segment.uri, segment.duration_s, segment.gap),
+            )
             self._demand(was == now, "segment-changed", f"6.2.1: segment {segment.msn} was {was}, is {now}")
         common = min(len(known.parts), len(segment.parts))
         self._demand(
@@ -355,9 +369,7 @@ class HlsChecker:
 def _shift(segment: ListedSegment, by: int, carried: ListedSegment) -> ListedSegment:
     """A segment of a delta update with the discontinuities and the EXT-X-MAP that were skipped."""
     map_uri = segment.map_uri if segment.map_uri is not None else carried.map_uri
-    return replace(
-        segment, discontinuity_sequence=segment.discontinuity_sequence + by, map_uri=map_uri
-    )
+    return replace(segment, discontinuity_sequence=segment.discontinuity_sequence + by, map_uri=map_uri)
 
 
 def _with_known_parts(known: ListedSegment, segment: ListedSegment) -> ListedSegment:

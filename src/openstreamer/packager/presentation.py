@@ -214,13 +214,8 @@ class Presentation:
             )
             self._track(kind)
             cache_control = f"max-age={BLOCKING_CACHE_TARGETS * self.packager.target_duration_s}"
-        return self._rendered(
-            f"{kind.value}.m3u8",
-            query,
-            directives.skip,
-            cache_control,
-            lambda: self._render(kind, directives),
-        )
+        name, delta = f"{kind.value}.m3u8", directives.skip
+        return self._rendered(name, query, delta, cache_control, lambda: self._render(kind, delta))
 
     def _is_gone(self, track: TrackPackager | None) -> bool:
         return track is not None and track not in self.packager.tracks
