@@ -1,5 +1,6 @@
 """Client and server over every kind of link, and peers that break the protocol."""
 
+import contextlib
 import itertools
 
 import pytest
@@ -177,9 +178,9 @@ def test_media_that_does_not_wait_for_the_decision_is_delivered() -> None:
     assert server.events()[-1] == MediaReceived(True, 1, 5, b"early")
 
 
-@settings(max_examples=40)
-@given(st.lists(st.integers(0, 1 << 20), max_size=40))
-def test_any_split_of_a_session_gives_the_same_events(cuts: list[int]) -> None:
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 1 << 20), max_size=40), st.booleans())
+def test_any_split_of_a_session_gives_the_same_events(cuts: list[int], broken: bool) -> None:
     wire = (
         b"\x03" + bytes(1536) + bytes(1536)
         + command(0, "connect", 1.0, NONE_OPTIONS)
@@ -192,12 +193,16 @@ def test_any_split_of_a_session_gives_the_same_events(cuts: list[int]) -> None:
         + command(0, "FCUnpublish", 5.0, None, "news?key=k")
         + command(0, "deleteStream", 6.0, None, 1.0)
     )  # fmt: skip
+    wire += b"\xff" if broken else b""  # a chunk that refers to an earlier one, which is not there
     edges = [0, *sorted(cut % (len(wire) + 1) for cut in cuts), len(wire)]
     server = RtmpServer()
     events: list[RtmpEvent] = []
-    for start, end in itertools.pairwise(edges):
-        server.receive_data(wire[start:end])
-        events += server.events()
+    with pytest.raises(RemoteProtocolError) if broken else contextlib.nullcontext():
+        for start, end in itertools.pairwise(edges):
+            try:
+                server.receive_data(wire[start:end])
+            finally:
+                events += server.events()
     assert events == [
         HandshakeCompleted(),
         ConnectRequested("live", "rtmp://server/live", "", (), 0),

@@ -92,23 +92,27 @@ class ChunkReader:
         Raises:
             RemoteProtocolError: the chunk stream is malformed, or a bound is exceeded.
         """
+        messages: list[Message] = []
+        self.read_into(messages, data)
+        return messages
+
+    def read_into(self, messages: list[Message], data: bytes) -> None:
+        """As :meth:`receive_data`; what was complete before an error is in ``messages`` then."""
         pending = self._pending
         if pending:
             pending += data
             if len(pending) < self._needed_bytes:
-                return []
+                return
             data = bytes(pending)
             pending.clear()
-        messages: list[Message] = []
         end = len(data)
         position = 0
         while position < end:
             consumed = self._read_chunk(data, position, end, messages)
             if not consumed:
                 pending += memoryview(data)[position:]
-                break
+                return
             position += consumed
-        return messages
 
     def _read_chunk(self, data: bytes, start: int, end: int, messages: list[Message]) -> int:
         """Read the chunk at ``start``. Returns its length, or 0 when it is not there yet.

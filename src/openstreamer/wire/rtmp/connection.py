@@ -108,8 +108,12 @@ class RtmpConnection:
             if self.state is ConnectionState.HANDSHAKE:
                 data = self._shake_hands(data)
             self._received_bytes += len(data)
-            for message in self._reader.receive_data(data):
-                self._receive_message(message)
+            messages: list[Message] = []
+            try:
+                self._reader.read_into(messages, data)
+            finally:  # how the bytes were cut must not decide what became of a message before the error
+                for message in messages:
+                    self._receive_message(message)
         except RemoteProtocolError:
             self.state = ConnectionState.ENDED
             raise

@@ -1,0 +1,246 @@
+"""Publishing over real sockets: with FFmpeg, and with a publisher of ours for what FFmpeg cannot."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import av
+import pytest
+
+from openstreamer.media.errors import SourceEnded, SourceRejected, SourceUnreachable
+from openstreamer.media.frame import Frame
+from openstreamer.stream.publish import PublishRefusal, PublishRefused
+from openstreamer.wire.amf0 import AmfValue
+from openstreamer.wire.rtmp import RtmpClient
+from tests.listen.rtmp.conftest import MakeServer, Server
+from tests.support.clips import clip
+from tests.support.rtmp_publisher import PublishRejected, RtmpPublisher
+from tests.support.waiting import until
+
+
+def content(frames: list[Frame], *, video: bool) -> list[bytes]:
+    return [frame.payload for frame in frames if frame.track.is_video == video]
+
+
+async def run_ffmpeg(*arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        "ffmpeg", "-hide_banner", "-nostdin", *arguments, stderr=subprocess.PIPE
+    )
+    async with asyncio.timeout(30):
+        _, stderr = await process.communicate()
+    assert process.returncode == 0, stderr.decode()
+    return stderr.decode()
+
+
+async def published(server: Server, *, ends: int = 1) -> list[Frame]:
+    assert await until(lambda: len(server.stream.ends) >= ends)
+    return server.stream.frames
+
+
+@pytest.fixture(scope="module")
+def source_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rtmp") / "source.flv"
+    subprocess.run(
+        [
+            "ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin",
+            "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30",
+            "-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", "3",
+            "-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-g", "30", "-c:a", "aac", str(path),
+        ],
+        check=True,
+        timeout=60,
+    )  # fmt: skip
+    return path
+
+
+def units_of(path: Path) -> dict[str, list[tuple[bytes, int, int, bool]]]:
+    units: dict[str, list[tuple[bytes, int, int, bool]]] = {"video": [], "audio": []}
+    with av.open(str(path)) as container:
+        for packet in container.demux():
+            if packet.dts is not None and packet.pts is not None:
+                units[packet.stream.type].append(
+                    (bytes(packet), packet.dts * 90, packet.pts * 90, bool(packet.is_keyframe))
+                )
+    return units
+
+
+async def test_every_access_unit_that_ffmpeg_publishes_arrives_unchanged(
+    make_server: MakeServer, source_file: Path
+) -> None:
+    server = await make_server()
+    url = f"rtmp://127.0.0.1:{server.port}/live/news"
+    await run_ffmpeg("-loglevel", "error", "-i", str(source_file), "-c", "copy", "-f", "flv", url)
+    frames = await published(server)
+    assert isinstance(server.stream.ends[0], SourceEnded)
+    expected = units_of(source_file)
+    video = [(f.payload, f.dts_90k, f.pts_90k, f.key) for f in frames if f.track.is_video]
+    assert video == expected["video"]
+    audio = [(f.payload, f.dts_90k) for f in frames if not f.track.is_video]
+    from_key_frame_on = [unit[:2] for unit in expected["audio"] if unit[1] >= expected["video"][0][1]]
+    assert audio == from_key_frame_on
+    assert len(audio) > 130
+    assert server.listener.statistics.protocol_errors == 0
+
+
+async def test_ffmpeg_is_told_why_it_is_refused(make_server: MakeServer, source_file: Path) -> None:
+    server = await make_server(stream_key="secret")
+    url = f"rtmp://127.0.0.1:{server.port}/live/news?key=wrong"
+    with pytest.raises(AssertionError, match="wrong or missing stream key"):
+        await run_ffmpeg("-loglevel", "error", "-re", "-i", str(source_file), "-c", "copy", "-f", "flv", url)
+    assert server.listener.statistics.refused == {"wrong_key": 1}
+
+
+@pytest.mark.parametrize("video", ["h264", "h264-bframes", "h265", "av1", "vp9"])
+@pytest.mark.parametrize("audio", ["aac", "opus"])
+async def test_every_codec_is_published(make_server: MakeServer, video: str, audio: str) -> None:
+    server = await make_server()
+    sent = list(clip(video, audio))
+    async with server.publisher() as publisher:
+        await publisher.send(sent)
+    frames = await published(server)
+    assert content(frames, video=True) == content(sent, video=True)
+    received_audio = content(frames, video=False)
+    assert received_audio
+    assert received_audio == content(sent, video=False)[-len(received_audio) :]
+    first = next(frame for frame in frames if frame.track.is_video)
+    assert first.key
+    assert first.track.config == next(frame.track.config for frame in sent if frame.track.is_video)
+
+
+@pytest.mark.parametrize("audio", ["mp3", "ac3", "eac3", "aac"])
+async def test_audio_alone_is_published(make_server: MakeServer, audio: str) -> None:
+    server = await make_server()
+    sent = list(clip(None, audio))
+    async with server.publisher() as publisher:
+        await publisher.send(sent)
+    assert content(await published(server), video=False) == content(sent, video=False)
+
+
+@pytest.mark.parametrize(
+    ("app", "name", "codes", "key"),
+    [
+        ("live", "news?key=k1", ("news", "live/news"), "k1"),
+        ("live?token=k2", "news", ("news", "live/news"), "k2"),
+        ("live/", "/news", ("news", "live/news"), None),
+        ("", "live/news?key=a%20b", ("news", "live/news"), "a b"),
+    ],
+)
+async def test_the_url_names_the_stream_and_the_key(
+    make_server: MakeServer, app: str, name: str, codes: tuple[str, ...], key: str | None
+) -> None:
+    server = await make_server()
+    async with server.publisher(name, app=app):
+        (request,) = server.stream.requests
+    assert (request.codes, request.key, request.protocol) == (codes, key, "rtmp")
+    assert request.peer.startswith("127.0.0.1:")
+
+
+async def test_a_publisher_that_vanishes_is_a_lost_connection(make_server: MakeServer) -> None:
+    server = await make_server()
+    async with server.publisher() as publisher:
+        await publisher.send(clip())
+        publisher.abort()
+        await published(server)
+    assert isinstance(server.stream.ends[0], SourceUnreachable)
+    assert server.stream.point.slot is None, "the slot is free again"
+
+
+async def test_a_publisher_may_leave_and_come_back(make_server: MakeServer) -> None:
+    server = await make_server()
+    for turn in (1, 2, 3):
+        async with server.publisher() as publisher:
+            await publisher.send(clip())
+        frames = await published(server, ends=turn)
+        assert len(content(frames, video=True)) == turn * 45
+    assert await until(lambda: server.listener.statistics.open_connections == 0)
+    assert server.listener.statistics.published == 3
+    assert server.listener.statistics.publishing == 0
+
+
+@pytest.mark.parametrize(
+    ("app", "name", "code", "said", "reason"),
+    [
+        ("live", "sport", "NetStream.Publish.BadName", "there is no stream sport", "unknown_stream"),
+        ("", "news", "NetStream.Publish.BadName", "goes as live/news", "invalid_path"),
+        ("live", "news?key=no", "NetStream.Publish.Denied", "stream key", "wrong_key"),
+        ("live", "news", "NetStream.Publish.Denied", "stream key", "wrong_key"),
+    ],
+)
+async def test_a_refused_publisher_is_told_why(
+    make_server: MakeServer, app: str, name: str, code: str, said: str, reason: str
+) -> None:
+    server = await make_server(stream_key="secret")
+    with pytest.raises(PublishRejected, match=said) as refused:
+        await server.publisher(name, app=app).__aenter__()
+    assert refused.value.code == code
+    assert server.listener.statistics.refused == {reason: 1}
+    assert await until(lambda: server.listener.statistics.open_connections == 0)
+
+
+async def test_a_second_publisher_of_a_live_stream_is_refused(make_server: MakeServer) -> None:
+    server = await make_server()
+    async with server.publisher() as first:
+        await first.send(clip())
+        with pytest.raises(PublishRejected, match="being published by another encoder"):
+            await server.publisher().__aenter__()
+        await first.send(clip())
+
+
+async def test_a_publisher_that_is_sent_away_is_told_why(make_server: MakeServer) -> None:
+    server = await make_server()
+    async with server.publisher() as publisher:
+        await publisher.send(clip())
+        server.stream.point.close()
+        with pytest.raises(PublishRejected, match="stream news was stopped"):
+            await publisher.wait_for_end()
+        publisher.abort()
+    assert server.listener.statistics.refused == {PublishRefusal.STOPPED.value: 1}
+
+
+async def test_media_that_cannot_be_carried_is_answered_with_its_name(make_server: MakeServer) -> None:
+    server = await make_server()
+
+    class SpeexClient(RtmpClient):
+        def send_metadata(self, stream_id: int, values: dict[str, AmfValue]) -> None:
+            self.send_media(stream_id, False, 0, b"\xb2speex")
+
+    async with server.publisher(client=SpeexClient()) as publisher:
+        await publisher.send(clip())
+        with pytest.raises(PublishRejected, match="Speex is not supported"):
+            await publisher.wait_for_end()
+        publisher.abort()
+    assert isinstance(server.stream.ends[0], SourceRejected)
+    assert server.listener.statistics.refused == {"media": 1}
+
+
+async def test_a_stream_that_does_not_read_stops_the_publisher_until_it_does(
+    make_server: MakeServer,
+) -> None:
+    server = await make_server()
+    server.stream.reading.clear()
+    sent = list(clip(frames=450))
+    async with server.publisher() as publisher:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(_send_for_ever(publisher, sent), 0.5)
+        held = server.listener.statistics.received_bytes
+        assert held < 8 << 20
+        server.stream.reading.set()
+        assert await until(lambda: server.listener.statistics.received_bytes > held)
+        publisher.abort()
+    await published(server)
+
+
+async def _send_for_ever(publisher: RtmpPublisher, frames: list[Frame]) -> None:
+    while True:
+        await publisher.send(frames)
+
+
+async def test_a_gate_that_fails_refuses_nobody_silently(make_server: MakeServer) -> None:
+    server = await make_server()
+    server.stream.point.offer = _failing  # type: ignore[method-assign]
+    with pytest.raises(PublishRejected, match="disabled"):
+        await server.publisher().__aenter__()
+
+
+def _failing(request: object) -> None:
+    raise PublishRefused(PublishRefusal.DISABLED, "stream news is disabled")
