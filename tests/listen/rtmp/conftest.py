@@ -1,9 +1,12 @@
 """A listener with a real publish point behind it, and a stream that records what it reads."""
 
 import asyncio
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -75,15 +78,45 @@ class Server:
 MakeServer = Callable[..., Awaitable[Server]]
 
 
+@asynccontextmanager
+async def serving(
+    limits: RtmpListenerLimits | None = None,
+    *,
+    stream_key: str | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+) -> AsyncIterator[Server]:
+    """A server while the block runs."""
+    stream = RecordingStream(PublishPoint("news", stream_key=stream_key))
+    reader = spawn(stream.run(), name="recording stream")
+    try:
+        async with RtmpListener("127.0.0.1", 0, stream.offer, limits, ssl_context=ssl_context) as listener:
+            yield Server(listener, stream)
+    finally:
+        await cancel_and_wait([reader])
+
+
 @pytest.fixture
 async def make_server() -> AsyncIterator[MakeServer]:
     async with AsyncExitStack() as stack:
 
         async def make(limits: RtmpListenerLimits | None = None, *, stream_key: str | None = None) -> Server:
-            stream = RecordingStream(PublishPoint("news", stream_key=stream_key))
-            reader = spawn(stream.run(), name="recording stream")
-            stack.push_async_callback(cancel_and_wait, [reader])
-            listener = await stack.enter_async_context(RtmpListener("127.0.0.1", 0, stream.offer, limits))
-            return Server(listener, stream)
+            return await stack.enter_async_context(serving(limits, stream_key=stream_key))
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost, and its key."""
+    folder = tmp_path_factory.mktemp("certificate")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-keyout", str(key), "-out", str(cert), "-days", "1", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost",
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return cert, key

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import socket
 import ssl
-import subprocess
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from openstreamer.listen.rtmp import RtmpListener, RtmpListenerLimits
 from openstreamer.media.errors import ConfigError
@@ -16,7 +17,8 @@ from openstreamer.wire.rtmp import RtmpClient, RtmpLimits
 from openstreamer.wire.rtmp.chunks import encode_message
 from openstreamer.wire.rtmp.messages import Message, MessageType
 from tests.contract.leftovers import nothing_left_behind
-from tests.listen.rtmp.conftest import MakeServer, RecordingStream, Server
+from tests.listen.rtmp import test_publish
+from tests.listen.rtmp.conftest import MakeServer, RecordingStream, Server, serving
 from tests.support.clips import clip
 from tests.support.rtmp_publisher import PublishRejected, RtmpPublisher
 from tests.support.waiting import until
@@ -215,34 +217,16 @@ async def test_message_limits_reach_the_connection(make_server: MakeServer) -> N
         publisher.abort()
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for localhost, and its key."""
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-keyout", str(key), "-out", str(cert), "-days", "1", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=DNS:localhost",
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return cert, key
-
-
 async def test_the_listener_serves_rtmps(certificate: tuple[Path, Path]) -> None:
-    cert, key = certificate
+    await publish_over_tls(*certificate)
+
+
+async def publish_over_tls(cert: Path, key: Path) -> None:
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_context.load_cert_chain(cert, key)
     client_context = ssl.create_default_context(cafile=str(cert))
-    stream = RecordingStream()
-    async with (
-        RtmpListener("127.0.0.1", 0, stream.offer, ssl_context=server_context) as listener,
-        asyncio.TaskGroup() as group,
-    ):
-        reader = group.create_task(stream.run())
-        server = Server(listener, stream)
+    async with serving(ssl_context=server_context) as server:
+        statistics, stream = server.listener.statistics, server.stream
         publisher = RtmpPublisher("127.0.0.1", server.port, "news", ssl_context=client_context)
         async with publisher:
             await publisher.send(clip())
@@ -252,6 +236,31 @@ async def test_the_listener_serves_rtmps(certificate: tuple[Path, Path]) -> None
         async with RawPeer(server.port) as plain:
             await plain.send(HANDSHAKE)
             assert await plain.is_closed()
-        assert listener.statistics.protocol_errors == 1
-        assert await until(lambda: listener.statistics.open_connections == 0)
-        reader.cancel()
+        assert statistics.protocol_errors == 1
+        assert await until(lambda: statistics.open_connections == 0)
+
+
+async def make_on_uvloop(certificate: tuple[Path, Path]) -> None:
+    """What depends on the transports: ends, back-pressure, lingering, hostile peers, TLS."""
+    async with AsyncExitStack() as stack:
+
+        async def make(limits: RtmpListenerLimits | None = None, *, stream_key: str | None = None) -> Server:
+            return await stack.enter_async_context(serving(limits, stream_key=stream_key))
+
+        await test_a_publisher_that_breaks_the_protocol_ends_its_source_only(make)
+        await test_a_hostile_peer_is_cut_and_counted(make, "a message length bomb")
+        await test_who_does_not_get_to_the_point_is_cut_at_the_deadline(make, HANDSHAKE)
+        await test_connections_of_one_address_are_bounded(make)
+        await test_a_peer_that_never_reads_its_answers_is_cut_off_from_asking(make)
+        await test_playing_is_refused_in_plain_words(make)
+        await test_publish.test_a_publisher_that_vanishes_is_a_lost_connection(make)
+        await test_publish.test_a_publisher_that_is_sent_away_is_told_why(make)
+        await test_publish.test_a_publisher_may_leave_and_come_back(make)
+        await test_publish.test_a_stream_that_does_not_read_stops_the_publisher_until_it_does(make)
+    await test_closing_the_listener_ends_every_publication_and_leaves_nothing()
+    await publish_over_tls(*certificate)
+
+
+def test_it_all_holds_on_uvloop_whose_transports_are_its_own(certificate: tuple[Path, Path]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(make_on_uvloop(certificate))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import assert_never
+from typing import assert_never, cast
 
 import structlog
 
@@ -77,9 +77,8 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
     # ------------------------------------------------------------------ transport callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
         self.connected = True
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's TCP transport is no subclass of it
         self._arm(self._service.limits.handshake_deadline_s, self._give_up_waiting)
 
     def get_buffer(self, sizehint: int) -> memoryview:
