@@ -26,7 +26,8 @@ def part_target_s(frame_duration_s: Fraction, wanted_s: float) -> float:
 
 def fits(part_target: float, frame_duration_s: Fraction) -> bool:
     """Whether parts of whole frames can keep both bounds of an existing PART-TARGET."""
-    frames = math.floor(part_target / frame_duration_s)
+    target_s = Fraction(round(part_target * 1000), 1000)  # it is whole milliseconds
+    frames = math.floor(target_s / frame_duration_s)
     return frames >= 1 and frames * frame_duration_s >= SHORTEST_PART * part_target
 
 
