@@ -20,7 +20,6 @@ from openstreamer.hub import Hub
 from openstreamer.media.errors import HubEnded
 from openstreamer.packager.options import (
     MIN_WINDOW_SEGMENTS,
-    MSN_EPOCH_UNIX_S,
     PackagerOptions,
     first_media_sequence,
 )
@@ -35,6 +34,8 @@ from openstreamer.stream.tasks import Backoff, cancel_and_wait, spawn, supervise
 logger = structlog.get_logger(__name__)
 
 COMPONENT_BACKOFF = Backoff(first_s=0.5, most_s=10.0)
+RESTART_APART_S = 10  # restarts further apart than this begin with different discontinuity sequences
+MAX_FIRST_DISCONTINUITY_SEQUENCE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,10 @@ class MediaSettings:
 
 
 def first_discontinuity_sequence(unix_s: float) -> int:
-    """A discontinuity sequence number above all that were used before a restart: media time begins anew
-    there, and a player that stays must see a discontinuity."""
-    return max(0, int(unix_s - MSN_EPOCH_UNIX_S))
+    """A discontinuity sequence number unlike the one before a restart, so that a player that stays starts
+    a new mapping of media time there. It must be small: hls.js keeps an array indexed by this number and
+    walks it from 0 at every playlist it loads, which took seconds for numbers made from the time of day."""
+    return int(unix_s // RESTART_APART_S) % MAX_FIRST_DISCONTINUITY_SEQUENCE
 
 
 class StreamPipeline:
