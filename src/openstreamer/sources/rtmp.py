@@ -158,7 +158,8 @@ class RtmpPublishSource:
     def _queue(self, frames: list[Frame]) -> None:
         queued = self._frames
         queued += frames
-        self._queued_bytes += sum(len(frame.payload) for frame in frames)
+        for frame in frames:
+            self._queued_bytes += len(frame.payload)
         if not queued:
             return
         self._arrived.set()

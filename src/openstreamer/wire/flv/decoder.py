@@ -137,6 +137,8 @@ class FlvDecoder:
         except MediaError:
             self.statistics.malformed += 1
             return []
+        if len(tags) == 1 and tags[0].track_id == self._video.kept_id:  # nearly always
+            return self._video_tag(timestamp_ms, tags[0])
         frames: list[Frame] = []
         for tag in tags:
             if self._is_kept(self._video, tag):
@@ -150,6 +152,8 @@ class FlvDecoder:
         except MediaError:
             self.statistics.malformed += 1
             return []
+        if len(tags) == 1 and tags[0].track_id == self._audio.kept_id:
+            return self._audio_tag(timestamp_ms, tags[0])
         frames: list[Frame] = []
         for tag in tags:
             if self._is_kept(self._audio, tag):
@@ -245,7 +249,7 @@ class FlvDecoder:
         if tag.kind is TagKind.END or not tag.body:
             return []
         dts_90k = ms_to_90k(self._dts_ms(self._audio, timestamp_ms))
-        if tag.codec in _HEADER_BYTES:
+        if tag.codec not in _WITH_SEQUENCE_HEADER:
             self._configure_from_frame(tag)
         track = self._audio.track
         if track is None or tag.codec is not self._audio.codec:
@@ -363,6 +367,7 @@ class FlvDecoder:
 
 
 # Where codecs without sequence headers keep what their configuration is made of, check sums excluded.
+_WITH_SEQUENCE_HEADER = (FlvCodec.AAC, FlvCodec.OPUS)  # a tuple: found by identity, without a hash
 _HEADER_BYTES = {FlvCodec.MP3: slice(0, 4), FlvCodec.AC3: slice(4, 7), FlvCodec.EAC3: slice(2, 6)}
 
 

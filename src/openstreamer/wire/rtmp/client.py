@@ -32,7 +32,7 @@ class RtmpClient(RtmpConnection):
     :class:`StatusReceived` with ``NetStream.Publish.Start`` or ``NetStream.Play.Start``, then media.
     """
 
-    _RECEIVING = frozenset({StreamState.PLAY_REQUESTED, StreamState.PLAYING})
+    _RECEIVING = (StreamState.PLAYING, StreamState.PLAY_REQUESTED)
 
     def __init__(
         self,

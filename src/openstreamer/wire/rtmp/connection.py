@@ -59,7 +59,7 @@ class RtmpConnection:
     """The part of the protocol machine that does not depend on the role."""
 
     # The states in which the peer may send us media: set by the role.
-    _RECEIVING: frozenset[StreamState]
+    _RECEIVING: tuple[StreamState, ...]
 
     def __init__(
         self,
@@ -160,30 +160,28 @@ class RtmpConnection:
         return rest
 
     def _receive_message(self, message: Message) -> None:
-        type_id = message.type_id
+        type_id, stream_id, timestamp_ms, payload = message
         if type_id in (_VIDEO, _AUDIO):
-            stream = self._streams.get(message.stream_id)
+            stream = self._streams.get(stream_id)
             if stream is not None and stream.state in self._RECEIVING:
-                self._events.append(
-                    MediaReceived(type_id == _VIDEO, message.stream_id, message.timestamp_ms, message.payload)
-                )
+                self._events.append(MediaReceived(type_id == _VIDEO, stream_id, timestamp_ms, payload))
             else:
                 self._expect_late_media(message)
         elif type_id == MessageType.COMMAND_AMF0:
-            self._receive_command(message, message.payload)
+            self._receive_command(message, payload)
         elif type_id == MessageType.COMMAND_AMF3:
-            self._receive_command(message, _amf0_part(message.payload))
+            self._receive_command(message, _amf0_part(payload))
         elif type_id in (MessageType.DATA_AMF0, MessageType.DATA_AMF3):
             self._receive_data_message(message)
         elif type_id == MessageType.AGGREGATE:
             for part in sub_messages(message):
                 self._receive_message(part)
         elif type_id == MessageType.USER_CONTROL:
-            self._receive_user_control(message.payload)
+            self._receive_user_control(payload)
         elif type_id == MessageType.WINDOW_ACK_SIZE:
-            self._window_bytes = max(1, uint32_of(message.payload, "WindowAckSize"))
+            self._window_bytes = max(1, uint32_of(payload, "WindowAckSize"))
         elif type_id == MessageType.SET_PEER_BANDWIDTH:
-            self._receive_peer_bandwidth(message.payload)
+            self._receive_peer_bandwidth(payload)
         elif type_id not in _IGNORED_TYPES:
             self.ignored_messages += 1
 

@@ -32,7 +32,7 @@ class RtmpServer(RtmpConnection):
     not wait.
     """
 
-    _RECEIVING = frozenset({StreamState.PUBLISH_REQUESTED, StreamState.PUBLISHING})
+    _RECEIVING = (StreamState.PUBLISHING, StreamState.PUBLISH_REQUESTED)
 
     def __init__(self, *, limits: RtmpLimits | None = None, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> None:
         super().__init__(ServerHandshake(), limits=limits or RtmpLimits(), chunk_bytes=chunk_bytes)
