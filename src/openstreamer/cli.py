@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn, TypeVar, cast
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from openstreamer import __version__
 from openstreamer.config.settings import ServeSettings, load_settings
 from openstreamer.media.errors import ConfigError, OpenstreamerError
 
 if TYPE_CHECKING:
+    from openstreamer.check import Finding
     from openstreamer.store.store import Store
 
 EXIT_FAILED: Final = 1
@@ -161,11 +159,7 @@ def check(data_dir: DataDir = None, http: Http = None, rtmp: Rtmp = None, config
         if err.code == "INVALID_OPTION":
             raise
         findings = [Finding("configuration", False, str(err))]
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for finding in findings:
-        mark = "[green]ok[/]" if finding.ok else "[bold red]NO[/]"
-        table.add_row(mark, escape(finding.subject), escape(finding.detail))
-    Console(soft_wrap=True).print(table)
+    _print_findings(findings)
     return 0 if all(finding.ok for finding in findings) else EXIT_FAILED
 
 
@@ -257,6 +251,28 @@ def user_list(data_dir: DataDir = None, config: ConfigFile = None) -> None:
     settings = load_settings(config_file=config, data_dir=data_dir)
     for user in _with_store(settings, lambda store: store.list_users(), must_exist=True):
         typer.echo(f"{user.name}\t{user.role}")
+
+
+def _print_findings(findings: "Sequence[Finding]") -> None:
+    """A table for eyes; when piped, one finding a line, never cut short."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        width = max(len(finding.subject) for finding in findings)
+        for finding in findings:
+            typer.echo(f"{'ok' if finding.ok else 'NO'}  {finding.subject:<{width}}  {finding.detail}")
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.ok else "[bold red]NO[/]"
+        table.add_row(mark, escape(finding.subject), escape(finding.detail))
+    console.print(table)
 
 
 def _with_store(

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import field_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from openstreamer.config.addresses import Address, parse_address
 from openstreamer.config.base import ConfigModel, parse, refuse
@@ -121,6 +119,10 @@ def _configured_file(environment: Mapping[str, str]) -> Path | None:
 
 
 def _read_file(path: Path) -> dict[str, Any]:
+    # Most starts have no file and need no YAML reader (0.1 s).
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(MAX_CONFIG_FILE_BYTES + 1)
