@@ -74,9 +74,11 @@ class HlsChecker:
             playlist = parse(text)
             if playlist.skipped:
                 playlist = self._merge(history, playlist)
+            self._check(history, playlist)
         except (PlaylistSyntaxError, KeyError, ValueError) as error:
             self._note("syntax", str(error))
-            return
+
+    def _check(self, history: _History, playlist: MediaPlaylist) -> None:
         if not playlist.segments:
             self._note("no-segments", "a playlist without a complete segment")
             return
@@ -101,10 +103,7 @@ class HlsChecker:
                 self._note("few-segments", f"never more than {history.most_segments} segments")
             if history.longest_s < 3 * latest.target_duration_s:
                 self._note("short-playlist", "6.2.2: never as long as three target durations")
-            if history.promised > history.newest:
-                self._note(
-                    "rendition-report", f"promised {history.promised}, never came beyond {history.newest}"
-                )
+            self._check_promise(history)
 
     def _note(self, rule: str, message: str) -> None:
         self.problems.append(Problem(rule, self._url, self._at_s, message))
@@ -327,11 +326,7 @@ class HlsChecker:
     # -- between renditions --------------------------------------------------------------------------
 
     def _check_reports(self, history: _History, playlist: MediaPlaylist) -> None:
-        self._demand(
-            history.promised <= history.newest or history.promised[0] <= history.newest[0] + 1,
-            "rendition-report",
-            f"4.4.5.4: a report promised {history.promised}, the playlist is at {history.newest}",
-        )
+        self._check_promise(history)
         others = {name for name in self._histories if name != self._url}
         reported = {urlsplit(report["URI"]).path for report in playlist.reports}
         self._demand(others <= reported, "rendition-report", f"B.1: none for {sorted(others - reported)}")
@@ -346,6 +341,15 @@ class HlsChecker:
                 not behind, "rendition-report", f"4.4.5.4: says {msn}.{part}, {other.newest} was seen before"
             )
             other.promised = max(other.promised, (msn, part))
+
+    def _check_promise(self, history: _History) -> None:
+        """What another rendition's report promised is there, or comes within a segment (the two playlists
+        were not fetched at the same moment)."""
+        self._demand(
+            history.promised[0] <= history.newest[0] + 1,
+            "rendition-report",
+            f"4.4.5.4: a report promised {history.promised}, the playlist is at {history.newest}",
+        )
 
     def _check_alignment(self) -> None:
         mine = self._histories[self._url]

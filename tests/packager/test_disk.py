@@ -1,0 +1,157 @@
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from openstreamer.packager.disk import DiskDirectory, DiskOutput, disk_image
+from openstreamer.packager.options import PackagerOptions
+from openstreamer.packager.segment import SegmentReady
+from tests.support.hls_playlist import parse
+from tests.support.made_streams import MadeStream
+from tests.support.waiting import until
+from tests.support.watching import FIRST_MSN, Watched
+
+SMALL = PackagerOptions(window_segments=6, grace_segments=1)
+
+
+def watched(seconds: float = 6, **changes: object) -> Watched:
+    return Watched(options=SMALL, blind=True).run(MadeStream(seconds=seconds, **changes))  # type: ignore[arg-type]
+
+
+def test_the_files_are_what_is_served(tmp_path: Path) -> None:
+    live = watched()
+    DiskDirectory(tmp_path / "live" / "news").sync(disk_image(live.presentation.packager))
+
+    directory = tmp_path / "live" / "news"
+    for segment in live.video:
+        assert (directory / f"video_{segment.msn}.m4s").read_bytes() == b"".join(segment.chunks)
+    assert (directory / "index.m3u8").read_text().endswith("video.m3u8\n")
+    for name in ("video.m3u8", "audio.m3u8"):
+        playlist = parse((directory / name).read_text())
+        assert [s.msn for s in playlist.segments] == [FIRST_MSN, FIRST_MSN + 1, FIRST_MSN + 2]
+        assert not playlist.hints
+        assert playlist.part_target_s is None
+        for segment in playlist.segments:
+            assert (directory / str(segment.uri)).stat().st_size > 0
+            assert (directory / str(segment.map_uri)).stat().st_size > 0
+
+
+def test_a_single_track_is_its_own_index(tmp_path: Path) -> None:
+    DiskDirectory(tmp_path).sync(disk_image(watched(audio=None).presentation.packager))
+    assert (tmp_path / "index.m3u8").read_text() == (tmp_path / "video.m3u8").read_text()
+
+
+def test_files_that_slid_out_are_deleted_and_the_directory_stays_bounded(tmp_path: Path) -> None:
+    directory = DiskDirectory(tmp_path)
+    live = Watched(options=SMALL, blind=True)
+    counts = []
+    for frame in MadeStream(seconds=60).frames():
+        events = live.presentation.push([frame], MadeStream().tracks, 0)
+        if any(isinstance(event, SegmentReady) for event in events):
+            directory.sync(disk_image(live.presentation.packager))
+            counts.append(len(os.listdir(tmp_path)))
+
+    assert max(counts) == 2 * (7 + 1) + 3  # two tracks of seven segments and an init; three playlists
+    assert directory.statistics.files_deleted > 30
+    named = parse((tmp_path / "video.m3u8").read_text()).segments
+    assert len(named) == 6
+    assert all((tmp_path / str(segment.uri)).exists() for segment in named)
+
+
+def test_what_an_earlier_run_left_is_cleared(tmp_path: Path) -> None:
+    for name in ("video_1.m4s", "video_init_1.mp4", "video_9.m4s.part-of-a-file", "keep.txt"):
+        (tmp_path / name).write_bytes(b"old")
+    DiskDirectory(tmp_path).sync(disk_image(watched().presentation.packager))
+
+    assert (tmp_path / "keep.txt").exists()
+    assert not [
+        path for path in tmp_path.iterdir() if path.name.startswith(("video_1.", "video_init_1.", "video_9"))
+    ]
+
+
+def test_media_is_written_before_the_playlist_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced: list[str] = []
+    replace = os.replace
+
+    def record(source: Path, target: Path) -> None:
+        replaced.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", record)
+    DiskDirectory(tmp_path).sync(disk_image(watched().presentation.packager))
+
+    assert [name.endswith(".m3u8") for name in replaced] == [False] * 8 + [True] * 3
+    assert replaced[-1] == "index.m3u8"
+
+
+def test_a_full_disk_is_said_and_caught_up_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = DiskDirectory(tmp_path)
+    live = watched()
+    replace = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if Path(target).name == f"video_{FIRST_MSN + 1}.m4s":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    directory.sync(disk_image(live.presentation.packager))
+    assert directory.statistics.failures == 1
+    assert directory.statistics.error == f"cannot write live files to {tmp_path}: No space left on device"
+    assert not (tmp_path / "video.m3u8").exists()  # never a playlist that names what is not there
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".part-of-a-file")]
+
+    monkeypatch.setattr(os, "replace", replace)
+    directory.sync(disk_image(live.presentation.packager))
+    assert directory.statistics.error is None
+    assert all((tmp_path / f"video_{segment.msn}.m4s").exists() for segment in live.video)
+
+
+def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    directory = DiskDirectory(tmp_path / "taken" / "news")
+    directory.sync(disk_image(watched().presentation.packager))
+
+    assert directory.statistics.error is not None
+    assert "Not a directory" in directory.statistics.error
+
+
+@asynccontextmanager
+async def running(output: DiskOutput) -> AsyncIterator[None]:
+    task = asyncio.get_running_loop().create_task(output.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.parametrize("ephemeral", [True, False])
+async def test_an_ephemeral_directory_ends_with_its_stream(tmp_path: Path, ephemeral: bool) -> None:
+    stream = MadeStream(seconds=6)
+    live = Watched(options=SMALL, blind=True)
+    output = DiskOutput(live.presentation.packager, tmp_path / "news", ephemeral=ephemeral)
+    async with running(output):
+        live.run(stream)
+        output.segment_ready()
+        assert await until((tmp_path / "news" / "index.m3u8").exists)
+        assert output.disk_error is None
+
+    assert (tmp_path / "news").exists() is not ephemeral
+
+
+async def test_an_end_during_a_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    live = watched(20)
+    output = DiskOutput(live.presentation.packager, tmp_path / "news", ephemeral=True)
+    async with running(output):
+        output.segment_ready()
+        await asyncio.sleep(0)
+
+    assert not (tmp_path / "news").exists()
