@@ -30,7 +30,11 @@ def main(behaviour: str, *arguments: str) -> None:
         case "nonsense":
             pipe.sendall(b"GET / HTTP/1.1\r\n\r\n")
             signal.pause()
+        case "error":
+            _say(pipe, out, {"error": "cannot encode: no libx264"})
         case "end":
+            out.send_tracks([VIDEO, AUDIO])
+            out.send_frame(video(0, key=True))
             out.send_message({"last": True})
             out.send_end("finished")
             pipe.sendall(out.data_to_send())

@@ -1,7 +1,7 @@
 """The parent's end of the pipe to a child: a socket that the event loop watches.
 
 No transport of the loop is used: opening and closing one takes turns of the loop, and a cancellation between
-them leaves half of it behind (uvloop never closes a socket whose connect was cancelled). Here both are one call.
+them leaves half of it behind (on uvloop the connection is then never reported lost). Here both are one call.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ class ChildPipe:
     child did wrong.
     """
 
-    def __init__(self, *, pending_bytes: int, max_record_bytes: int) -> None:
+    def __init__(self, pending_bytes: int, max_record_bytes: int) -> None:
         self._decoder = PipeDecoder(max_record_bytes=max_record_bytes)
         self._limit_bytes = pending_bytes
         self._socket: socket.socket | None = None

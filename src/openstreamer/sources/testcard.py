@@ -76,7 +76,11 @@ class TestcardSettings:
 
 
 class TestcardSource:
-    """A :class:`~openstreamer.sources.base.Source` that makes its own pictures."""
+    """A :class:`~openstreamer.sources.base.Source` that makes its own pictures.
+
+    ``silence_s`` is how long the child may say nothing; ``pending_bytes`` how much it may be ahead of
+    ``receive`` before it is blocked. Raises :class:`ConfigError` for a URL that cannot be.
+    """
 
     __test__ = False
 
@@ -86,11 +90,11 @@ class TestcardSource:
         *,
         silence_s: float = SILENCE_S,
         pending_bytes: int = PENDING_BYTES,
-        child_module: str = CHILD_MODULE,
+        child: ChildProcess | None = None,
     ) -> None:
         arguments = TestcardSettings.from_url(url).arguments()
         limits = ChildLimits(pending_bytes=pending_bytes)
-        self.child = ChildProcess(child_module, arguments, name="the test card", limits=limits)
+        self.child = child or ChildProcess(CHILD_MODULE, arguments, name="the test card", limits=limits)
         self._silence_s = silence_s
         self._tracks: tuple[Track, ...] = ()
         self._frames: list[Frame] = []

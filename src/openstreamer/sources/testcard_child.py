@@ -8,12 +8,14 @@ machine stalls, what is late by more than ``MAX_LATE_NS`` is left out rather tha
 """
 
 import array
+import contextlib
 import math
+import socket
 import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
+from typing import Any, NoReturn
 
 import av
 from av.audio.codeccontext import AudioCodecContext
@@ -35,6 +37,7 @@ from openstreamer.wire.pipe import PipeEncoder
 VIDEO_ID, AUDIO_ID = 0, 1
 SAMPLE_RATE = 48_000
 AAC_SAMPLES = 1024
+AAC_HELD_BACK_SAMPLES = 2 * AAC_SAMPLES  # libavcodec's encoder looks ahead
 AUDIO_BITRATE_BPS = 128_000
 TONE_HZ = 1_000
 TONE_AMPLITUDE = 0.1  # -20 dBFS, the usual line-up level
@@ -61,10 +64,10 @@ class VideoEncoder:
         self._picture = Picture(layout, memoryview(luma), luma.line_size)
         self.track = Track(VIDEO_ID, _h264_config(self._codec))
 
-    def encode(self, number: int, *, force_key: bool) -> list[Frame]:
-        """The access unit of picture ``number``."""
+    def encode(self, number: int, unix_ns: int, *, force_key: bool = False) -> list[Frame]:
+        """The access unit of picture ``number``, with ``unix_ns`` on its clock."""
         media_ns = number * _NS * self._frame_rate.denominator // self._frame_rate.numerator
-        self._picture.draw(number, media_ns, time.time_ns())
+        self._picture.draw(number, media_ns, unix_ns)
         self._frame.pts = number
         self._frame.pict_type = PictureType.I if force_key else PictureType.NONE
         return [self._to_frame(packet) for packet in self._codec.encode(self._frame)]
@@ -112,28 +115,59 @@ class AudioEncoder:
 
 
 class Pacer:
-    """Ticks at a steady pace; each frame takes a whole number of ticks."""
+    """Ticks at a steady pace, counted from one start; each picture takes a whole number of ticks."""
 
-    def __init__(self, frame_rate: Fraction) -> None:
+    def __init__(self, frame_rate: Fraction, start_ns: int) -> None:
         frame_ns = _NS / frame_rate
         self.ticks_per_frame = math.ceil(frame_ns / MAX_TICK_NS)
         self._tick_ns = frame_ns / self.ticks_per_frame
-        self._start_ns = time.monotonic_ns()
+        self._start_ns = start_ns
 
     def media_ns(self, tick: int) -> int:
         """The media time of ``tick``."""
         return int(tick * self._tick_ns)
 
-    def wait_for(self, tick: int) -> int:
-        """Sleep until ``tick`` is due; returns it, or a later tick when it is too late for it."""
-        now_ns = time.monotonic_ns()
-        late_ns = now_ns - self._start_ns - self.media_ns(tick)
-        if late_ns < 0:
-            time.sleep(-late_ns / _NS)
-        if late_ns <= MAX_LATE_NS:
-            return tick
-        frames_late = int(late_ns / (self._tick_ns * self.ticks_per_frame))
-        return tick + frames_late * self.ticks_per_frame
+    def wait_ns(self, tick: int, now_ns: int) -> int:
+        """How long to sleep until ``tick``; negative when it is late."""
+        return self._start_ns + self.media_ns(tick) - now_ns
+
+    def pictures_to_skip(self, tick: int, now_ns: int) -> int:
+        """How many pictures to leave out before ``tick`` so that it is in time again."""
+        late_ns = -self.wait_ns(tick, now_ns)
+        return int(late_ns / (self._tick_ns * self.ticks_per_frame)) if late_ns > MAX_LATE_NS else 0
+
+
+class Player:
+    """What is to be sent when; reads no clock."""
+
+    def __init__(self, video: VideoEncoder, audio: AudioEncoder, pacer: Pacer) -> None:
+        self._video = video
+        self._audio = audio
+        self._pacer = pacer
+        self._tick = 0
+        self._position = 0  # of the next audio sample
+
+    def wait_ns(self, now_ns: int) -> int:
+        """How long until ``play`` is due; not positive when it is."""
+        return self._pacer.wait_ns(self._tick, now_ns)
+
+    def play(self, now_ns: int, unix_ns: int) -> tuple[int, list[Frame]]:
+        """The number of pictures left out, and the frames of the next tick."""
+        pacer = self._pacer
+        skipped = pacer.pictures_to_skip(self._tick, now_ns)
+        if skipped:
+            self._tick += skipped * pacer.ticks_per_frame
+            self._position = max(self._position, _aac_start(pacer.media_ns(self._tick)))
+        frames: list[Frame] = []
+        end = pacer.media_ns(self._tick + 1) * SAMPLE_RATE // _NS + AAC_HELD_BACK_SAMPLES
+        while self._position < end:
+            frames += self._audio.encode(self._position)
+            self._position += AAC_SAMPLES
+        number, rest = divmod(self._tick, pacer.ticks_per_frame)
+        if not rest:
+            frames += self._video.encode(number, unix_ns, force_key=skipped > 0)
+        self._tick += 1
+        return skipped, frames
 
 
 def main(arguments: list[str]) -> None:
@@ -149,37 +183,25 @@ def main(arguments: list[str]) -> None:
         pipe.sendall(out.data_to_send())
         return
     out.send_tracks((video.track, audio.track))
-    for _ in _play(video, audio, Pacer(frame_rate), out):
-        try:
-            pipe.sendall(out.data_to_send())
-        except (BrokenPipeError, ConnectionResetError):
-            return
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        _send(Player(video, audio, Pacer(frame_rate, time.monotonic_ns())), out, pipe)
 
 
-def _play(video: VideoEncoder, audio: AudioEncoder, pacer: Pacer, out: PipeEncoder) -> Iterator[None]:
-    """Queue what is due at each tick, for ever."""
-    tick = position = 0
+def _send(player: Player, out: PipeEncoder, pipe: socket.socket) -> NoReturn:
     while True:
-        due = pacer.wait_for(tick)
-        if skipped := (due - tick) // pacer.ticks_per_frame:
+        if (wait_ns := player.wait_ns(time.monotonic_ns())) > 0:
+            time.sleep(wait_ns / _NS)
+        skipped, frames = player.play(time.monotonic_ns(), time.time_ns())
+        if skipped:
             out.send_message({"skipped_frames": skipped})
-            position += (
-                (pacer.media_ns(due) - pacer.media_ns(tick)) * SAMPLE_RATE // _NS // AAC_SAMPLES * AAC_SAMPLES
-            )
-        tick = due
-        end = pacer.media_ns(tick + 1) * SAMPLE_RATE // _NS
-        while position < end:
-            _queue(out, audio.encode(position))
-            position += AAC_SAMPLES
-        if tick % pacer.ticks_per_frame == 0:
-            _queue(out, video.encode(tick // pacer.ticks_per_frame, force_key=skipped > 0))
-        tick += 1
-        yield
+        for frame in frames:
+            out.send_frame(frame)
+        pipe.sendall(out.data_to_send())
 
 
-def _queue(out: PipeEncoder, frames: list[Frame]) -> None:
-    for frame in frames:
-        out.send_frame(frame)
+def _aac_start(media_ns: int) -> int:
+    """The first sample of the AAC frame at ``media_ns``: frames stay on their grid over a gap."""
+    return media_ns * SAMPLE_RATE // _NS // AAC_SAMPLES * AAC_SAMPLES
 
 
 def _open_x264(width: int, height: int, frame_rate: Fraction, bitrate_bps: int) -> VideoCodecContext:

@@ -86,7 +86,7 @@ class Picture:
 
     def _draw_sweep(self, media_ns: int) -> None:
         box = self._layout.sweep
-        block = box.height
+        block = min(box.height, box.width // 4)
         left = (box.width - block) * (media_ns % SWEEP_NS) // SWEEP_NS
         row = bytearray(bytes((BLACK,)) * box.width)
         row[left : left + block] = bytes((WHITE,)) * block
