@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 import ssl
 from contextlib import AsyncExitStack
@@ -11,6 +12,7 @@ import pytest
 import uvloop
 
 from openstreamer.listen.rtmp import RtmpListener, RtmpListenerLimits
+from openstreamer.listen.rtmp.service import RtmpService
 from openstreamer.media.errors import ConfigError
 from openstreamer.wire import amf0
 from openstreamer.wire.rtmp import RtmpClient, RtmpLimits
@@ -156,19 +158,27 @@ async def test_connections_are_bounded_together(make_server: MakeServer) -> None
         assert server.listener.statistics.refused == {"connections": 1}
 
 
-async def test_a_peer_that_never_reads_its_answers_is_cut_off_from_asking(make_server: MakeServer) -> None:
-    server = await make_server(RtmpListenerLimits(max_bytes_before_publish=64 << 20, publish_deadline_s=0.5))
+async def test_a_peer_that_never_reads_its_answers_is_not_listened_to(make_server: MakeServer) -> None:
+    server = await make_server(RtmpListenerLimits(max_bytes_before_publish=64 << 20, publish_deadline_s=60))
     loop = asyncio.get_running_loop()
-    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", server.port))
         await loop.sock_sendall(sock, HANDSHAKE + CONNECT)
-        pings = b"".join(encode_message(Message(4, 0, 0, b"\0\x06" + bytes(4)), 2, 128)) * 4000
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            async with asyncio.timeout(10):
-                while True:
-                    await loop.sock_sendall(sock, pings)
-    assert server.listener.statistics.received_bytes < 32 << 20
+        questions = command(0, "x", 1.0, None) * 1000  # whose answers are six times as long
+        with pytest.raises(TimeoutError):  # the kernel takes no more, because the server does not read
+            await asyncio.wait_for(_ask_for_ever(loop, sock, questions, stuck_s=1.0), 60)
+    assert server.listener.statistics.sent_bytes < 32 << 20
     assert await until(lambda: server.listener.statistics.open_connections == 0)
+
+
+async def _ask_for_ever(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, questions: bytes, *, stuck_s: float
+) -> None:
+    while True:
+        async with asyncio.timeout(stuck_s):
+            await loop.sock_sendall(sock, questions)
 
 
 async def test_playing_is_refused_in_plain_words(make_server: MakeServer) -> None:
@@ -198,6 +208,45 @@ async def test_closing_the_listener_ends_every_publication_and_leaves_nothing() 
         publisher.abort()
         await idle.__aexit__()
         await listener.close()
+
+
+async def test_addresses_of_both_families_are_served_and_shown() -> None:
+    async with RtmpListener("::1", 0, RecordingStream().offer) as listener:
+        assert listener.bound.startswith("[::1]:")
+        port = int(listener.bound.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("::1", port)
+        assert await until(lambda: listener.statistics.open_connections == 1)
+        writer.close()
+        await writer.wait_closed()
+        with pytest.raises(ValueError, match="clear"):
+            listener.use_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+
+
+async def test_hosts_of_one_ipv6_network_count_as_one_address() -> None:
+    limits = RtmpListenerLimits(max_connections_per_address=1)
+    service = RtmpService(RecordingStream().offer, limits, "rtmp")
+    service.enter("2001:db8:1:2::1")
+    assert service.refusal("2001:db8:1:2:ffff::9") == "connections_per_address"
+    assert service.refusal("2001:db8:1:3::1") is None
+    service.enter("192.0.2.1")
+    assert service.refusal("192.0.2.2") is None
+    service.leave("2001:db8:1:2::1")
+    assert service.refusal("2001:db8:1:2:ffff::9") is None
+
+
+async def test_a_process_without_descriptors_pauses_and_goes_on() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with serving() as server:
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            waiting = asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (sock.fileno() + 1, limits[1]))
+            try:
+                await waiting
+                assert await until(lambda: server.listener.statistics.refused["out_of_resources"] > 0)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert await until(lambda: server.listener.statistics.accepted == 1)
 
 
 async def test_a_taken_port_is_a_configuration_error() -> None:
@@ -251,7 +300,7 @@ async def make_on_uvloop(certificate: tuple[Path, Path]) -> None:
         await test_a_hostile_peer_is_cut_and_counted(make, "a message length bomb")
         await test_who_does_not_get_to_the_point_is_cut_at_the_deadline(make, HANDSHAKE)
         await test_connections_of_one_address_are_bounded(make)
-        await test_a_peer_that_never_reads_its_answers_is_cut_off_from_asking(make)
+        await test_a_peer_that_never_reads_its_answers_is_not_listened_to(make)
         await test_playing_is_refused_in_plain_words(make)
         await test_publish.test_a_publisher_that_vanishes_is_a_lost_connection(make)
         await test_publish.test_a_publisher_that_is_sent_away_is_told_why(make)

@@ -235,6 +235,24 @@ async def _send_for_ever(publisher: RtmpPublisher, frames: list[Frame]) -> None:
         await publisher.send(frames)
 
 
+async def test_one_connection_publishes_one_stream(make_server: MakeServer) -> None:
+    server = await make_server()
+
+    class TwiceClient(RtmpClient):
+        def send_publish(self, stream_id: int, name: str, kind: str = "live") -> None:
+            super().send_publish(stream_id, name, kind)
+            if stream_id == 1:
+                self.send_create_stream()
+
+    client = TwiceClient()
+    async with server.publisher(client=client) as publisher:
+        await publisher.send(clip())
+        client.send_publish(2, "news")
+        with pytest.raises(PublishRejected, match="this connection is publishing already"):
+            await publisher.wait_for_end()
+        publisher.abort()
+
+
 async def test_a_gate_that_fails_refuses_nobody_silently(make_server: MakeServer) -> None:
     server = await make_server()
     server.stream.point.offer = _failing  # type: ignore[method-assign]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from openstreamer.media.errors import SourceRejected
 from openstreamer.media.frame import Frame
 from openstreamer.media.h264 import H264Config
-from openstreamer.media.nal import iter_length_prefixed
+from openstreamer.media.h265 import H265Config
+from openstreamer.media.nal import iter_length_prefixed, to_length_prefixed
 from openstreamer.wire.amf0 import AmfValue
 from openstreamer.wire.flv import FlvDecoder, FlvLimits
 from tests.support.clips import clip
@@ -150,6 +151,45 @@ def test_a_key_frame_with_parameter_sets_needs_no_sequence_header() -> None:
     body = b"".join(len(nal).to_bytes(4, "big") + nal for nal in (SPS, PPS, idr))
     (frame,) = decoder.video(0, b"\x17\x01\x00\x00\x00" + body)
     assert frame.track.config == CONFIG
+
+
+@pytest.mark.parametrize(("codec", "four_cc"), [("h265", b"hvc1"), ("av1", b"av01"), ("vp9", b"vp09")])
+def test_other_codecs_configure_themselves_from_a_key_frame_as_well(codec: str, four_cc: bytes) -> None:
+    first, second = clip(codec, None)[:2]
+    in_band = first.payload
+    if isinstance(first.track.config, H265Config):
+        sets = (*first.track.config.vps, *first.track.config.sps, *first.track.config.pps)
+        in_band = to_length_prefixed(sets) + first.payload
+    start = b"\x93" if codec == "h265" else b"\x91"
+    decoder = FlvDecoder()
+    decoder.metadata({"videocodecid": 1.0})
+    assert decoder.video(0, b"\xa1" + four_cc + (bytes(3) if codec == "h265" else b"") + second.payload) == []
+    (frame,) = decoder.video(0, start + four_cc + in_band)
+    assert frame.track.config == first.track.config
+    assert decoder.statistics.without_configuration == 1
+
+
+def test_audio_of_another_codec_than_announced_needs_its_own_configuration() -> None:
+    decoder = running()
+    assert decoder.audio(0, b"\x91Opus" + b"\xfc\xff\xfe") == []
+    assert decoder.statistics.without_configuration == 1
+
+
+def test_a_damaged_first_frame_does_not_configure_mp3() -> None:
+    decoder = FlvDecoder()
+    decoder.metadata({"audiocodecid": 2.0})
+    assert decoder.audio(0, b"\x2f" + bytes(20)) == []
+    good = clip(None, "mp3")[0].payload
+    assert [frame.payload for frame in decoder.audio(24, b"\x2f" + good)] == [good]
+    assert decoder.statistics.malformed == 1
+
+
+def test_metadata_about_nothing_announces_nothing() -> None:
+    decoder = FlvDecoder(FlvLimits(announced_wait_ms=100))
+    decoder.metadata({"encoder": "x", "width": 0.0})
+    decoder.video(0, AVC_HEADER)
+    assert decoder.video(0, picture(key=True)) == [], "audio may still come"
+    assert not decoder.flowing
 
 
 def test_video_without_any_configuration_is_rejected_by_name() -> None:
