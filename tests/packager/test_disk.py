@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openstreamer.packager.disk import DiskDirectory, DiskOutput, disk_image
+from openstreamer.packager.disk import DiskDirectory, DiskImage, DiskOutput, disk_image
 from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.segment import SegmentReady
 from tests.support.hls_playlist import parse
@@ -155,3 +155,18 @@ async def test_an_end_during_a_write_leaves_nothing_behind(tmp_path: Path) -> No
         await asyncio.sleep(0)
 
     assert not (tmp_path / "news").exists()
+
+
+def test_the_end_of_a_stream_deletes_nothing_that_is_not_its_own(tmp_path: Path) -> None:
+    outer = DiskDirectory(tmp_path / "region")
+    outer.sync(DiskImage({"video_1.m4s": (b"x",)}, {"index.m3u8": b"#EXTM3U\n"}))
+    inner = tmp_path / "region" / "north" / "video_1.m4s"
+    inner.parent.mkdir()
+    inner.write_bytes(b"the other stream's")
+    (tmp_path / "region" / "logo.png").write_bytes(b"the operator's")
+
+    outer.remove()
+
+    assert inner.exists()
+    assert sorted(path.name for path in (tmp_path / "region").iterdir()) == ["logo.png", "north"]
+    assert outer.statistics.error is None

@@ -8,8 +8,8 @@ the playlists stopped to name it.
 """
 
 import asyncio
+import errno
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,8 +132,17 @@ class DiskDirectory:
             self._written.discard(name)
 
     def remove(self) -> None:
-        """Delete the directory and all in it."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Delete what was written here, and the directory if nothing else is in it: the directories of
+        streams whose codes go deeper (``region`` and ``region/north``) stand inside this one."""
+        try:
+            for entry in os.scandir(self.directory):
+                ours = entry.name.endswith((".m4s", ".mp4", ".m3u8", _TEMPORARY_SUFFIX))
+                if ours and entry.is_file(follow_symlinks=False):
+                    os.unlink(entry.path)
+            self.directory.rmdir()
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                self.statistics.error = f"cannot remove {self.directory}: {error.strerror or error}"
         self._written = None
 
 

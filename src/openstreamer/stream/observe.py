@@ -87,6 +87,8 @@ def observe(pipeline: "StreamPipeline") -> Observation:
     presentation = pipeline.presentation
     if presentation is not None:
         seen.output_progress_ns["hls"] = presentation.last_part_at_ns
+    if pipeline.disk is not None and pipeline.disk.disk_error is not None:
+        seen.outputs_impaired.append(f"HLS on disk: {pipeline.disk.disk_error}")
     seen.dead_components = pipeline.dead_components()
     return seen
 

@@ -18,12 +18,14 @@ from openstreamer.config.models import GlobalConfig, Input, Stream
 from openstreamer.failover.timeline import Timeline
 from openstreamer.hub import Hub
 from openstreamer.media.errors import HubEnded
+from openstreamer.packager.disk import DiskOutput
 from openstreamer.packager.options import (
     MIN_WINDOW_SEGMENTS,
     PackagerOptions,
     first_media_sequence,
 )
 from openstreamer.packager.presentation import Presentation
+from openstreamer.packager.segment import SegmentReady
 from openstreamer.sources.base import Source, SourceStatistics
 from openstreamer.stream.ingest import Ingest, IngestTotals
 from openstreamer.stream.observe import FlowMeter, stream_runtime
@@ -89,6 +91,7 @@ class StreamPipeline:
         self.hub = Hub()
         self.timeline = Timeline(start_90k=time.time_ns() * 9 // 100_000)
         self.presentation: Presentation | None = None
+        self.disk: DiskOutput | None = None
         self.ingest: Ingest | None = None
         self.meter = FlowMeter()
         self.totals = IngestTotals()
@@ -143,6 +146,11 @@ class StreamPipeline:
             clock_ns=self._clock_ns,
         )
         self.presentation = presentation
+        if settings.hls_dir is not None:
+            directory = settings.hls_dir / self.spec.code
+            disk = DiskOutput(presentation.packager, directory, ephemeral=settings.hls_ephemeral)
+            self.disk = disk
+            self._output_tasks.append(self._supervised("hls-files", disk.run))
         self._output_tasks.append(self._supervised("packager", lambda: self._package(presentation)))
 
     async def _package(self, presentation: Presentation) -> None:
@@ -152,7 +160,9 @@ class StreamPipeline:
                     frames = await reader.receive()
                 except HubEnded:
                     return
-                presentation.push(frames, reader.tracks, time.time_ns() // 1_000_000)
+                events = presentation.push(frames, reader.tracks, time.time_ns() // 1_000_000)
+                if events and self.disk is not None and any(isinstance(e, SegmentReady) for e in events):
+                    self.disk.segment_ready()
 
     def _start_input(self) -> None:
         if not self.spec.inputs:
