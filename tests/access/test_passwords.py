@@ -3,6 +3,7 @@
 import bcrypt
 import pytest
 
+from openstreamer.access import passwords
 from openstreamer.access.passwords import MAX_PASSWORD_BYTES, hash_password, verify_password
 
 QUICK_BCRYPT = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
@@ -28,9 +29,17 @@ def test_a_hash_of_an_unknown_or_broken_kind_matches_nothing(broken: str) -> Non
     assert not verify_password("secret", broken)
 
 
-def test_a_hash_that_asks_for_all_memory_is_not_computed() -> None:
-    greedy = hash_password("secret").replace("m=65536", "m=4294967295")
-    assert not verify_password("secret", greedy)
+@pytest.mark.parametrize(
+    ("bound", "limit"),
+    [("MAX_ARGON2_MEMORY_KIB", 65_535), ("MAX_ARGON2_TIME_COST", 2), ("MAX_BCRYPT_COST", 3)],
+)
+def test_a_hash_that_costs_more_than_the_bound_is_not_computed(
+    monkeypatch: pytest.MonkeyPatch, bound: str, limit: int
+) -> None:
+    hashed = QUICK_BCRYPT if "BCRYPT" in bound else hash_password("secret")
+    assert verify_password("secret", hashed)
+    monkeypatch.setattr(passwords, bound, limit)
+    assert not verify_password("secret", hashed)
 
 
 def test_a_password_of_a_megabyte_is_refused_before_any_work() -> None:

@@ -261,3 +261,29 @@ async def test_websockets_are_refused(node: Node) -> None:
 
     await node.app({"type": "websocket", "path": "/streams"}, receive, send)  # type: ignore[arg-type]
     assert sent == ["websocket.close"]
+
+
+async def test_a_client_that_leaves_is_no_fault(node: Node) -> None:
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, object]) -> None:
+        raise ConnectionResetError("the client is gone")
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "method": "GET",
+        "http_version": "1.1",
+        "scheme": "http",
+        "path": "/streams",
+        "raw_path": b"/streams",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8080),
+    }
+    with capture_logs() as logs:
+        await node.app(scope, receive, send)  # type: ignore[arg-type]
+    assert logs == []

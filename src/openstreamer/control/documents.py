@@ -23,7 +23,7 @@ def rfc3339(moment: datetime) -> str:
 
 def json_response(document: Mapping[str, Any], status: int = 200, revision: int | None = None) -> Response:
     """A JSON answer, with an entity tag when it shows one record."""
-    return _encoded_response(json.dumps(document, ensure_ascii=False), status, revision)
+    return _encoded_response(_encode(document), status, revision)
 
 
 def _encoded_response(text: str, status: int, revision: int | None) -> Response:
@@ -84,9 +84,13 @@ class StreamDocuments:
             "updated_at": rfc3339(record.updated_at),
             "source": "config",
         }
-        text = json.dumps(document, ensure_ascii=False)[:-1]
+        text = _encode(document)[:-1]
         self._stored[record.spec.code] = (record, text)
         return text
+
+
+def _encode(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def not_running(record: StreamRecord) -> StreamRuntime:

@@ -87,7 +87,12 @@ def headers_of(error: OpenstreamerError) -> dict[str, str]:
 
 def error_body(code: str, message: str) -> bytes:
     """The encoded body of an error that has no exception."""
-    return json.dumps({"error": {"code": code, "message": message}}).encode()
+    return encode({"error": {"code": code, "message": message}})
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """The JSON text of an error's body."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _details(error: OpenstreamerError) -> dict[str, Any]:

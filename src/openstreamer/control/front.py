@@ -3,7 +3,6 @@
 Everything is behind the gate unless it is named open here.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -15,7 +14,15 @@ from openstreamer.access.admin import AdminGate, AdminRequest, Principal
 from openstreamer.control.bodies import bounded, refuse_declared_length
 from openstreamer.control.cors import CorsRules
 from openstreamer.control.durations import UNMATCHED_ROUTE, RequestDurations
-from openstreamer.control.errors import FAULT_MESSAGE, ApiError, body_of, error_body, headers_of, status_of
+from openstreamer.control.errors import (
+    FAULT_MESSAGE,
+    ApiError,
+    body_of,
+    encode,
+    error_body,
+    headers_of,
+    status_of,
+)
 from openstreamer.media.errors import OpenstreamerError
 
 logger = structlog.get_logger(__name__)
@@ -72,6 +79,8 @@ class Front:
         except OpenstreamerError as err:
             await exchange.refuse(err)
         except Exception:
+            if exchange.client_gone:
+                return
             logger.exception("request_failed", method=scope["method"], path=scope["path"])
             await exchange.fail()
         finally:
@@ -109,6 +118,7 @@ class _Exchange:
     def __init__(self, send: Send, method: str) -> None:
         self.method = method
         self.status = 0
+        self.client_gone = False
         self._send = send
         self._added: dict[str, str] = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
@@ -126,7 +136,11 @@ class _Exchange:
             message = {**message, "headers": own}
         elif message["type"] == "http.response.body" and self.method == "HEAD":
             message = {**message, "body": b""}
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError:  # ASGI 2.4: the client went away
+            self.client_gone = True
+            raise
 
     async def respond(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Send a whole response, if none was begun."""
@@ -143,7 +157,7 @@ class _Exchange:
         if status >= 500:
             logger.warning("request_refused", status=status, error=str(error))
         headers = {"content-type": "application/json", **headers_of(error)}
-        await self.respond(status, headers, json.dumps(body_of(error)).encode())
+        await self.respond(status, headers, encode(body_of(error)))
 
     async def fail(self) -> None:
         """Answer for a bug: the log has it, the client learns nothing about the inside."""

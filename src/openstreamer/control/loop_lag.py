@@ -1,6 +1,7 @@
 """How late the event loop runs what is due: the first number to look at when something stutters."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from openstreamer.control.histogram import Histogram
@@ -15,7 +16,7 @@ class LoopLag:
     def __init__(
         self,
         *,
-        clock_s: Callable[[], float] | None = None,
+        clock_s: Callable[[], float] = time.monotonic,  # uvloop's own clock counts whole milliseconds
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.histogram = Histogram(LAG_BOUNDS_S)
@@ -24,8 +25,7 @@ class LoopLag:
 
     async def run(self) -> None:
         """Measure until cancelled."""
-        clock_s = self._clock_s or asyncio.get_running_loop().time
         while True:
-            asked_s = clock_s()
+            asked_s = self._clock_s()
             await self._sleep(PROBE_INTERVAL_S)
-            self.histogram.observe(max(0.0, clock_s() - asked_s - PROBE_INTERVAL_S))
+            self.histogram.observe(max(0.0, self._clock_s() - asked_s - PROBE_INTERVAL_S))
