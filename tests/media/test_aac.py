@@ -91,9 +91,13 @@ def _program_config(bits: Bits) -> Bits:
 def test_channels_of_a_program_config_element_are_counted() -> None:
     bits = _program_config(Bits().u(5, 2).u(4, 3).u(4, 0).u(3, 0))
     bits.text += "0" * (-len(bits.text) % 8)
-    config = AacConfig(bits.u(8, 2).u(16, 0x4141).padded())
+    bits.u(8, 2).u(16, 0x4141)
+    config = AacConfig(bits.padded())
     assert config.channels == 6
     assert config != AacConfig(bytes.fromhex("11b0"))
+    assert config != AacConfig(bits.padded()[:-1] + b"B")
+    bits.u(11, 0x2B7).u(5, 5).u(1, 1).u(4, 0)  # behind the comment: SBR at 96 kHz
+    assert AacConfig(bits.padded()).sample_rate == 96_000
 
 
 def test_a_program_config_element_without_channels_is_refused() -> None:

@@ -211,6 +211,27 @@ def test_a_wrong_declared_rate_is_dropped_and_the_true_one_learnt() -> None:
     assert out == truth
 
 
+def test_two_frames_in_one_slot_fit_no_rate() -> None:
+    assert estimate_frame_rate([index // 2 * 3_600 for index in range(90)]) is None
+
+
+def test_a_rate_that_leaves_most_slots_empty_is_not_taken() -> None:
+    assert estimate_frame_rate([index * 7 * 3_000 for index in range(90)]) is None
+
+
+def test_the_first_time_on_a_learnt_grid_is_not_before_the_last_one_off_it() -> None:
+    grid = FrameGrid()
+    times = [index * 3_600 for index in range(89)]
+    for time in times:
+        grid.snap(time, time)
+    late = 89 * 3_600 + 40
+    assert grid.snap(late, late) == (late, late)
+    assert grid.frame_rate == 25
+    assert grid.snap(late, late) == (late, late)
+    assert grid.snap(late + 1, late) == (late, late)
+    assert grid.snap(90 * 3_600, 90 * 3_600) == (90 * 3_600 + 20, 90 * 3_600 + 20)
+
+
 def test_too_few_times_give_no_estimate() -> None:
     assert estimate_frame_rate([]) is None
     assert estimate_frame_rate([0]) is None

@@ -33,6 +33,7 @@ IDR = b"\x65\x88\x84\x00"
 AUD = b"\x09\xf0"
 SEI_RECOVERY_NOW = b"\x06\x06\x01\xc4\x80"  # recovery_frame_cnt 0
 SEI_RECOVERY_LATER = b"\x06\x06\x01\x24\x80"  # recovery_frame_cnt 8
+SEI_THAT_ONLY_LOOKS_LIKE_RECOVERY = b"\x06\x05\x04\x06\x01\xc4\xc4\x80"
 SEI_TIMING_THEN_RECOVERY = b"\x06\x01\x04\x00\x00\x03\x00\x01\x06\x01\xc4\x80"
 
 
@@ -95,8 +96,9 @@ def _sps_nal(sps: H264Sps, crop: tuple[int, int] = (0, 0)) -> bytes:
         if sps.chroma_format == 3:
             bits.u(1, 0)
         bits.ue(sps.bit_depth_luma - 8).ue(sps.bit_depth_chroma - 8).u(1, 0)
-        bits.u(1, 1).u(1, 1)  # scaling matrix: one list of 16, the first delta ends it
-        bits.se(-8).u(11 if sps.chroma_format == 3 else 7, 0)
+        bits.u(1, 1).u(1, 1).se(-8).u(5, 0)  # scaling matrix: a list of 16 that its first delta ends,
+        bits.u(1, 1).u(64, 2**64 - 1)  # and a whole one of 64, all deltas 0
+        bits.u(5 if sps.chroma_format == 3 else 1, 0)
     unit_x = 2 if sps.chroma_format in (1, 2) else 1
     unit_y = (2 if sps.chroma_format == 1 else 1) * (1 if sps.progressive else 2)
     lines = sps.height + crop[1] * unit_y
@@ -274,6 +276,7 @@ def test_known_aspect_ratio_codes_are_looked_up() -> None:
         ((SEI_RECOVERY_NOW, b"\x06\x01\x01\x00\x80", SLICE_I), True),
         ((AUD, SEI_RECOVERY_NOW, SLICE_I, SLICE_P), False),
         ((AUD, SEI_RECOVERY_NOW, SLICE_P), False),
+        ((AUD, SEI_THAT_ONLY_LOOKS_LIKE_RECOVERY, SLICE_I), False),
         ((AUD, SEI_RECOVERY_LATER, SLICE_I), False),
         ((SEI_RECOVERY_NOW,), False),
         ((), False),

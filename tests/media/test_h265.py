@@ -99,11 +99,16 @@ def _sps_nal(sps: H265Sps, window: tuple[int, int] = (0, 0), predicted_sets: boo
         last = layer == sps.max_sub_layers - 1
         bits.ue(4).ue(sps.reorder_frames if last else 0).ue(0)
     bits.ue(0).ue(3).ue(0).ue(3).ue(0).ue(0)
-    bits.u(1, 1).u(1, 1)  # scaling lists: predicted, except the last one of 32x32
+    bits.u(1, 1).u(1, 1)  # scaling lists: predicted, except the first of 4x4, the last of 32x32
     bits.u(1, 1)
     for _ in range(16):
         bits.se(-1)
-    for _ in range(5 + 6 + 6):
+    for _ in range(5):
+        bits.u(1, 0).ue(0)
+    bits.u(1, 1)  # and the first of 8x8, which has no DC coefficient
+    for _ in range(64):
+        bits.se(1)
+    for _ in range(5 + 6):
         bits.u(1, 0).ue(0)
     bits.u(1, 0).ue(0).u(1, 1).se(3)
     for _ in range(64):

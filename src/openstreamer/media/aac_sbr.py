@@ -10,17 +10,23 @@ from collections.abc import Sequence
 from openstreamer.media.aac import OBJECT_SBR, SAMPLE_RATES_HZ, AacConfig
 from openstreamer.media.bits import BitWriter
 
-FRAMES_LOOKED_AT = 8  # one frame in seventy has such an ending by chance
+FRAMES_LOOKED_AT = 8  # one AAC-LC frame in sixty ends like that by chance
 
 _ELEMENT_END = 0b111
 _ELEMENT_FILL = 0b110
 _COUNT_ESCAPE = 15
 _FILL_BYTES_MAX = 14 + 255
-_SBR_EXTENSIONS = (0b1101, 0b1110)  # EXT_SBR_DATA, EXT_SBR_DATA_CRC (Table 4.121)
+_TAIL_MASK = (1 << 8 * _FILL_BYTES_MAX + 15) - 1
+_PADDING_ELEMENTS_MAX = 24  # of up to 269 bytes each, in a frame of at most 6144
+
+# extension_type, Table 4.121
+_EXTENSION_FILL = 0b0000
+_EXTENSION_FILL_DATA = 0b0001
+_SBR_EXTENSIONS = (0b1101, 0b1110)  # EXT_SBR_DATA, EXT_SBR_DATA_CRC
 
 
 def with_implicit_sbr(config: AacConfig, payloads: Sequence[bytes]) -> AacConfig:
-    """``config`` with SBR signalled explicitly if three quarters of ``payloads`` have it, else as it is.
+    """``config`` with SBR signalled explicitly if half of ``payloads`` have it, else as it is.
 
     ``payloads`` are the first frames of the track, ``FRAMES_LOOKED_AT`` or more for a safe answer. Parametric
     stereo stays unsaid: decoders find it by themselves. Multi-channel audio whose LFE comes last is
@@ -29,22 +35,56 @@ def with_implicit_sbr(config: AacConfig, payloads: Sequence[bytes]) -> AacConfig
     if not config.info.sbr_possible or not payloads:
         return config
     found = sum(has_sbr_extension(payload) for payload in payloads)
-    return with_explicit_sbr(config) if 4 * found >= 3 * len(payloads) else config
+    return with_explicit_sbr(config) if 2 * found >= len(payloads) else config
 
 
 def has_sbr_extension(payload: bytes) -> bool:
-    """Whether a raw data block ends with a fill element of SBR data (4.4.2.1, 4.4.2.7)."""
-    bits = int.from_bytes(payload[-(_FILL_BYTES_MAX + 4) :], "big")
-    padding = (bits & -bits).bit_length() - 1  # byte_alignment() behind the end element
-    if not 0 <= padding < 8 or bits >> padding & 0b111 != _ELEMENT_END:
+    """Whether a raw data block ends with a fill element of SBR data (4.4.2.1, 4.4.2.7).
+
+    Fill elements behind it that are mere padding, as encoders of constant bit rate write, are passed over.
+    """
+    bits = int.from_bytes(payload, "big")
+    alignment = (bits & -bits).bit_length() - 1  # byte_alignment() behind the end element
+    if not 0 <= alignment < 8 or bits >> alignment & 0b111 != _ELEMENT_END:
         return False
-    bits >>= padding + 3
-    return any(_is_sbr_fill(bits, count) for count in range(1, _FILL_BYTES_MAX + 1))
+    bits >>= alignment + 3
+    for _ in range(_PADDING_ELEMENTS_MAX):
+        tail = bits & _TAIL_MASK
+        if any(_is_fill(tail, count, _SBR_EXTENSIONS) for count in range(1, _FILL_BYTES_MAX + 1)):
+            return True
+        padding_bits = _padding_element_bits(tail)
+        if not padding_bits:
+            return False
+        bits >>= padding_bits
+    return False
 
 
-def _is_sbr_fill(bits: int, count: int) -> bool:
-    """Whether ``bits`` end with a fill element of ``count`` bytes that are SBR data."""
-    if bits >> (8 * count - 4) & 0b1111 not in _SBR_EXTENSIONS:
+def _padding_element_bits(bits: int) -> int:
+    """The size of the padding element that ``bits`` end with, 0 if there is none.
+
+    Padding is an element without bytes; EXT_FILL_DATA, a nibble of zeros and bytes of a5; or EXT_FILL,
+    zeros (4.5.2.9.3).
+    """
+    if bits & 0x7F == _ELEMENT_FILL << 4:
+        return 7
+    for filler, extension in ((0xA5, _EXTENSION_FILL_DATA), (0x00, _EXTENSION_FILL)):
+        count = 1
+        while count < _FILL_BYTES_MAX and bits >> 8 * (count - 1) & 0xFF == filler:
+            if _is_fill(bits, count, (extension,)):
+                return _fill_bits(count)
+            count += 1
+        if _is_fill(bits, count, (extension,)):
+            return _fill_bits(count)
+    return 0
+
+
+def _fill_bits(count: int) -> int:
+    return 8 * count + (7 if count < _COUNT_ESCAPE else 15)
+
+
+def _is_fill(bits: int, count: int, extensions: tuple[int, ...]) -> bool:
+    """Whether ``bits`` end with a fill element of ``count`` bytes of one of these extension types."""
+    if bits >> (8 * count - 4) & 0b1111 not in extensions:
         return False
     head = bits >> 8 * count
     if count < _COUNT_ESCAPE:
