@@ -349,10 +349,11 @@ class LivePackager:
 
     def _take_audio(self, frame: Frame) -> None:
         cuts = self._cuts
-        half_90k = self._half_frame_90k(frame.track)
-        while cuts and frame.pts_90k + half_90k >= cuts[0].pts_90k:
-            cut = cuts.popleft()
-            self._apply_cut(cut, frame.pts_90k if frame.pts_90k - cut.pts_90k <= 2 * half_90k else None)
+        if cuts:
+            half_90k = self._half_frame_90k(frame.track)
+            while cuts and frame.pts_90k + half_90k >= cuts[0].pts_90k:
+                cut = cuts.popleft()
+                self._apply_cut(cut, frame.pts_90k if frame.pts_90k - cut.pts_90k <= 2 * half_90k else None)
         audio = self.audio
         if audio is None or audio.segment is None or not _same(frame.track, audio.track):
             self.dropped_frames += 1
