@@ -95,6 +95,11 @@ class SourceContract:
             for _ in range(20):
                 assert await receive(source)
 
+    async def test_no_frame_comes_twice(self) -> None:
+        async with self.rig() as rig, rig.source as source:
+            frames = await sample(source)
+        assert len({id(frame) for frame in frames}) == len(frames)
+
     async def test_decoding_times_do_not_fall(self) -> None:
         async with self.rig() as rig, rig.source as source:
             frames = await sample(source)
