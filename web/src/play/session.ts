@@ -57,6 +57,8 @@ export class Session {
   private timer = 0;
   private looking = false;
   private hasPlayed = false;
+  /** The buffer ran dry and the picture has not moved since: one stall, however often the browser says so. */
+  private dry = false;
   private userPaused = false;
   private userWentBack = false;
   private firstPosition = 0;
@@ -167,6 +169,7 @@ export class Session {
     this.engine?.destroy();
     this.failed = false;
     this.hasPlayed = false;
+    this.dry = false;
     this.userWentBack = false;
     this.newestWhenSilent = null;
     this.lastPosition = 0;
@@ -206,9 +209,10 @@ export class Session {
 
   private onBufferDry(): void {
     const startingUp = this.video.currentTime - this.firstPosition < STARTED_AFTER_S;
-    if (this.state !== "playing" || startingUp || this.video.seeking || this.video.paused) return;
+    if (this.dry || !this.hasPlayed || startingUp || this.video.seeking || this.video.paused) return;
+    this.dry = true;
     this.stalls += 1;
-    this.become("stalled");
+    if (this.state === "playing") this.become("stalled");
   }
 
   private onPlaying(): void {
@@ -225,6 +229,7 @@ export class Session {
   private moved(): void {
     this.movedAtMs = performance.now();
     this.newestWhenSilent = null;
+    this.dry = false;
   }
 
   private onPause(): void {

@@ -101,7 +101,7 @@ export class StreamRow {
   }
 
   private noteText(stream: StreamInfo): string {
-    const parts = [stream.name, stream.description].filter((text) => text && text !== stream.code);
+    const parts = [stream.name, stream.description].filter((text) => text && text.toLowerCase() !== stream.code.toLowerCase());
     if (stream.source === "runtime") parts.push("made by a publisher, not stored");
     return parts.join(" · ");
   }
