@@ -1,4 +1,4 @@
-"""``test://``: what its URL may say, and that pictures and tone come out as they should."""
+"""``test://`` as a source: the contract of all sources, its clock, and its failures."""
 
 import asyncio
 import itertools
@@ -11,9 +11,9 @@ from fractions import Fraction
 
 import pytest
 
+from openstreamer.config.input_urls import TestInput
 from openstreamer.media.aac import AacConfig
 from openstreamer.media.errors import (
-    ConfigError,
     SourceEnded,
     SourceRejected,
     SourceStalled,
@@ -22,12 +22,12 @@ from openstreamer.media.errors import (
 from openstreamer.media.frame import Frame
 from openstreamer.media.h264 import H264Config
 from openstreamer.sources.child import ChildProcess
-from openstreamer.sources.testcard import TestcardSettings, TestcardSource
+from openstreamer.sources.testcard import TestcardSource
 from tests.contract.source_suite import SourceContract, SourceRig, error_of, sample
 from tests.support.pictures import decode_video, read_timecode
 from tests.support.scripted_child import ENVIRONMENT, MODULE
 
-SMALL = "test://?size=320x240&fps=50&video_bitrate=300k"
+SMALL = TestInput(320, 240, Fraction(50), 300_000)
 
 
 class TestContract(SourceContract):
@@ -55,75 +55,13 @@ class TestContract(SourceContract):
         yield self.rig_of(TestcardSource(SMALL, pending_bytes=20_000))
 
 
-class TestUrl:
-    def test_everything_has_a_default(self) -> None:
-        assert TestcardSettings.from_url("test://") == TestcardSettings(1280, 720, Fraction(25), 2_000_000)
-
-    def test_everything_can_be_said(self) -> None:
-        settings = TestcardSettings.from_url("test://?size=1920x1080&fps=29.97&video_bitrate=2.5M")
-        assert settings == TestcardSettings(1920, 1080, Fraction(30_000, 1001), 2_500_000)
-
-    @pytest.mark.parametrize(
-        ("text", "frame_rate"),
-        [
-            ("25", Fraction(25)),
-            ("12.5", Fraction(25, 2)),
-            ("23.976", Fraction(24_000, 1001)),
-            ("59.94", Fraction(60_000, 1001)),
-            ("30000/1001", Fraction(30_000, 1001)),
-            ("1", Fraction(1)),
-            ("120", Fraction(120)),
-        ],
-    )
-    def test_frame_rates(self, text: str, frame_rate: Fraction) -> None:
-        assert TestcardSettings.from_url(f"test://?fps={text}").frame_rate == frame_rate
-
-    @pytest.mark.parametrize("text", ["2500k", "2.5M", "2500000"])
-    def test_bit_rates(self, text: str) -> None:
-        assert TestcardSettings.from_url(f"test://?video_bitrate={text}").video_bitrate_bps == 2_500_000
-
-    @pytest.mark.parametrize(
-        ("query", "field"),
-        [
-            ("size=62x64", "size"),
-            ("size=65x64", "size"),
-            ("size=3842x2160", "size"),
-            ("size=1280", "size"),
-            ("size=99999x99999", "size"),
-            ("size=", "size"),
-            ("fps=0", "fps"),
-            ("fps=121", "fps"),
-            ("fps=nan", "fps"),
-            ("fps=25/0", "fps"),
-            ("fps=1/2", "fps"),
-            ("fps=1e2", "fps"),
-            ("fps=٢٥", "fps"),
-            ("video_bitrate=49k", "video_bitrate"),
-            ("video_bitrate=51M", "video_bitrate"),
-            ("video_bitrate=-1", "video_bitrate"),
-            ("audio=none", "audio"),
-            ("fps=25&fps=30", "fps"),
-            ("&".join(f"a{number}=1" for number in range(40)), "url"),
-        ],
-    )
-    def test_what_cannot_be_names_its_parameter(self, query: str, field: str) -> None:
-        with pytest.raises(ConfigError) as caught:
-            TestcardSettings.from_url(f"test://?{query}")
-        assert caught.value.field == field
-
-    @pytest.mark.parametrize("url", ["http://example.org", "test://host", "test:///path", "test://["])
-    def test_another_kind_of_url_is_refused(self, url: str) -> None:
-        with pytest.raises(ConfigError):
-            TestcardSettings.from_url(url)
-
-
 def times_of(frames: list[Frame], *, video: bool) -> list[int]:
     return [frame.pts_90k for frame in frames if frame.track.is_video is video]
 
 
 class TestMedia:
     async def test_tracks_say_what_was_asked_for(self) -> None:
-        async with TestcardSource("test://?size=640x360&fps=29.97&video_bitrate=500k") as source:
+        async with TestcardSource(TestInput(640, 360, Fraction(30_000, 1001), 500_000)) as source:
             video, audio = source.tracks
         assert isinstance(video.config, H264Config)
         assert (video.config.width, video.config.height) == (640, 360)
@@ -133,7 +71,7 @@ class TestMedia:
 
     async def test_its_clock_shows_the_time(self) -> None:
         before_ms = time.time_ns() // 1_000_000
-        async with TestcardSource("test://?size=640x360&fps=50") as source:
+        async with TestcardSource(TestInput(640, 360, Fraction(50))) as source:
             frames = [frame for frame in await sample(source, 60) if frame.track.is_video]
         codes = [read_timecode(picture) for picture in decode_video(frames)]
         assert before_ms <= codes[0]

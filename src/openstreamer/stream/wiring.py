@@ -13,7 +13,7 @@ def open_source(chosen: Input) -> Source:
     Raises :class:`SourceRejected` for a scheme that has none.
     """
     match chosen.parsed_url:
-        case TestInput():
-            return TestcardSource(chosen.url)
+        case TestInput() as settings:
+            return TestcardSource(settings)
         case _:
             raise SourceRejected(f"{scheme_of(chosen.url)}:// inputs are not supported by this version")
