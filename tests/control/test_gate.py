@@ -191,9 +191,32 @@ async def test_a_store_that_fails_lets_nobody_in(node: Node, monkeypatch: pytest
         raise StoreError("the disk is gone")
 
     monkeypatch.setattr(node.store, "global_config", broken)
-    response = await (await node.client()).get("/streams")
+    with capture_logs() as logs:
+        response = await (await node.client()).get("/streams")
     assert response.status_code == 503
     assert response.headers["retry-after"]
+    assert [(entry["event"], entry["error"]) for entry in logs] == [("request_failed", "the disk is gone")]
+
+
+async def test_a_store_that_fails_in_a_handler_is_logged_once(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(node.store, "list_streams", broken)
+    with capture_logs() as logs:
+        response = await (await node.client()).get("/streams")
+    assert response.status_code == 503
+    assert [entry["event"] for entry in logs] == ["request_failed"]
+
+
+async def test_refusals_of_clients_do_not_fill_the_log(node: Node) -> None:
+    node.streams.last_reconcile_ns = None
+    with capture_logs() as logs:
+        await (await node.client("192.0.2.1")).get("/streams")
+        await (await node.client()).get("/readyz")
+    assert logs == []
 
 
 async def test_readiness_needs_the_store_and_a_reconciler_that_runs(

@@ -17,7 +17,7 @@ from openstreamer.access.admin import AdminGate, RulesCache
 from openstreamer.access.users import Authenticator
 from openstreamer.control.durations import RequestDurations
 from openstreamer.control.errors import FAULT_MESSAGE, body_of, error_body, headers_of, status_of
-from openstreamer.control.front import Front
+from openstreamer.control.front import Front, report
 from openstreamer.control.histogram import HistogramReading
 from openstreamer.control.metrics import MetricsPage, MetricsSource
 from openstreamer.control.page_routes import PageRoutes
@@ -124,6 +124,7 @@ def _typed(
 
 
 async def _refusal(request: Request, error: OpenstreamerError) -> Response:
+    report(error)
     return JSONResponse(body_of(error), status_of(error), headers_of(error))
 
 

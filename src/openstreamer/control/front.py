@@ -23,7 +23,7 @@ from openstreamer.control.errors import (
     headers_of,
     status_of,
 )
-from openstreamer.media.errors import OpenstreamerError
+from openstreamer.media.errors import AccessError, OpenstreamerError
 
 logger = structlog.get_logger(__name__)
 
@@ -38,6 +38,12 @@ def principal_of(scope: Mapping[str, Any]) -> Principal:
     principal = scope[PRINCIPAL_KEY]
     assert isinstance(principal, Principal)
     return principal
+
+
+def report(error: OpenstreamerError) -> None:
+    """Log an error that is this server's trouble; a client's refusals would let clients fill the log."""
+    if status_of(error) >= 500 and not isinstance(error, AccessError | ApiError):
+        logger.warning("request_failed", error=str(error))
 
 
 def is_open(path: str) -> bool:
@@ -153,9 +159,8 @@ class _Exchange:
 
     async def refuse(self, error: OpenstreamerError) -> None:
         """Answer with a typed error."""
+        report(error)
         status = status_of(error)
-        if status >= 500:
-            logger.warning("request_refused", status=status, error=str(error))
         headers = {"content-type": "application/json", **headers_of(error)}
         await self.respond(status, headers, encode(body_of(error)))
 

@@ -182,7 +182,9 @@ def complete(document: dict[str, Any]) -> None:
         for operation in operations.values():
             responses = operation["responses"]
             responses.pop("422", None)
-            if not is_open(path):
+            if is_open(path):
+                operation["security"] = []
+            else:
                 for status in (400, 401, 403, 429, 503):
                     responses.setdefault(str(status), refusal(status))
     document["components"] = {
