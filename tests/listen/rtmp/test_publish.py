@@ -1,19 +1,28 @@
 """Publishing over real sockets: with FFmpeg, and with a publisher of ours for what FFmpeg cannot."""
 
 import asyncio
+import contextlib
+import socket
 import subprocess
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import av
 import pytest
 
+from openstreamer.listen.rtmp import RtmpListenerLimits
 from openstreamer.media.errors import SourceEnded, SourceRejected, SourceUnreachable
 from openstreamer.media.frame import Frame
-from openstreamer.stream.publish import PublishRefusal, PublishRefused
+from openstreamer.sources.rtmp import QueueLimits
+from openstreamer.stream.publish import PublishRefusal, PublishRefused, PublishRequest, PublishSlot
+from openstreamer.wire import amf0
 from openstreamer.wire.amf0 import AmfValue
 from openstreamer.wire.rtmp import RtmpClient
+from openstreamer.wire.rtmp.chunks import encode_message
+from openstreamer.wire.rtmp.messages import Message, MessageType
 from tests.listen.rtmp.conftest import MakeServer, Server
 from tests.support.clips import clip
+from tests.support.media import video
 from tests.support.rtmp_publisher import PublishRejected, RtmpPublisher
 from tests.support.waiting import until
 
@@ -213,26 +222,111 @@ async def test_media_that_cannot_be_carried_is_answered_with_its_name(make_serve
     assert server.listener.statistics.refused == {"media": 1}
 
 
-async def test_a_stream_that_does_not_read_stops_the_publisher_until_it_does(
-    make_server: MakeServer,
-) -> None:
-    server = await make_server()
+async def test_a_stream_that_does_not_read_stops_the_publisher_until_it_does(make_server: MakeServer) -> None:
+    server = await make_server(RtmpListenerLimits(queue=QueueLimits(max_queued_bytes=1 << 20)))
+    statistics = server.listener.statistics
     server.stream.reading.clear()
-    sent = list(clip(frames=450))
+    frames = [video(number * 3000, key=True, size=200_000) for number in range(10)]
     async with server.publisher() as publisher:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(_send_for_ever(publisher, sent), 0.5)
-        held = server.listener.statistics.received_bytes
-        assert held < 8 << 20
+        await publisher.send(frames[:1])
+        with pytest.raises(TimeoutError):  # the kernel takes no more, because the server does not read
+            await asyncio.wait_for(_send_until_stuck(publisher, frames, stuck_s=0.5), 30)
+        held_bytes = statistics.received_bytes
+        assert held_bytes < 16 << 20
         server.stream.reading.set()
-        assert await until(lambda: server.listener.statistics.received_bytes > held)
+        assert await until(lambda: statistics.received_bytes > held_bytes)
         publisher.abort()
     await published(server)
 
 
-async def _send_for_ever(publisher: RtmpPublisher, frames: list[Frame]) -> None:
-    while True:
-        await publisher.send(frames)
+async def _send_until_stuck(publisher: RtmpPublisher, frames: list[Frame], *, stuck_s: float) -> None:
+    for _ in range(100):  # 200 MB
+        async with asyncio.timeout(stuck_s):
+            await publisher.send(frames)
+
+
+async def test_a_publisher_that_is_slowed_down_is_not_taken_for_silent(make_server: MakeServer) -> None:
+    limits = RtmpListenerLimits(queue=QueueLimits(max_queued_s=0.1), silence_deadline_s=0.1)
+    server = await make_server(limits)
+    server.stream.reading.clear()
+    async with server.publisher() as publisher:
+        await publisher.send(clip())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(publisher.wait_for_end(), 0.5)
+        server.stream.reading.set()
+    await published(server)
+
+
+async def test_a_refused_publisher_that_goes_on_sending_still_reads_why(make_server: MakeServer) -> None:
+    server = await make_server()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    client = RtmpClient(digest_handshake=False)
+    writer.write(client.data_to_send() + bytes(1536))
+    options: dict[str, AmfValue] = {"app": "live"}
+    for stream_id, values in (
+        (0, ("connect", 1.0, options)),
+        (0, ("createStream", 2.0, None)),
+        (1, ("publish", 3.0, None, "sport", "live")),
+    ):
+        message = Message(MessageType.COMMAND_AMF0, stream_id, 0, amf0.encode(*values))
+        writer.writelines(encode_message(message, 3, 128))
+    writer.writelines(encode_message(Message(MessageType.VIDEO, 1, 0, bytes(300_000)), 6, 128))
+    await writer.drain()
+    said = await reader.read()  # up to the end, which is no reset
+    assert b"there is no stream sport" in said
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_slot_is_given_back_even_if_its_publication_never_began(make_server: MakeServer) -> None:
+    server = await make_server()
+    offer = server.stream.point.offer
+
+    def offer_and_cancel(request: PublishRequest) -> PublishSlot:
+        slot = offer(request)
+        others = asyncio.all_tasks()
+        asyncio.get_running_loop().call_soon(lambda: [task.cancel() for task in asyncio.all_tasks() - others])
+        return slot
+
+    server.stream.point.offer = offer_and_cancel  # type: ignore[method-assign]
+    with contextlib.suppress(ConnectionError, PublishRejected):
+        async with server.publisher() as publisher:
+            await publisher.wait_for_end()
+    assert server.stream.point.slot is None
+
+
+async def test_ffmpeg_as_a_player_accepts_the_signed_handshake(make_server: MakeServer) -> None:
+    # FFmpeg checks the server's digest and signature only when it plays, and says which of them is wrong.
+    server = await make_server()
+    with pytest.raises(AssertionError, match="not available yet"):
+        await run_ffmpeg(
+            "-loglevel", "debug", "-i", f"rtmp://127.0.0.1:{server.port}/live/news", "-f", "null", "-"
+        )
+
+
+async def test_our_client_publishes_to_ffmpeg(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    output = tmp_path / "received.flv"
+    url = f"rtmp://127.0.0.1:{port}/live/news"
+    process = await asyncio.create_subprocess_exec(
+        *("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-listen", "1", "-i", url),
+        *("-c", "copy", str(output)),
+    )
+    sent = list(clip())
+    async with AsyncExitStack() as stack, asyncio.timeout(30):
+        publisher = None
+        while publisher is None:
+            with contextlib.suppress(ConnectionRefusedError):  # until FFmpeg listens
+                publisher = await stack.enter_async_context(RtmpPublisher("127.0.0.1", port, "news"))
+            assert process.returncode is None
+            await asyncio.sleep(0.02)
+        await publisher.send(sent)
+    async with asyncio.timeout(20):
+        assert await process.wait() == 0
+    assert [unit[0] for unit in units_of(output)["video"]] == content(sent, video=True)
+    assert [unit[0] for unit in units_of(output)["audio"]] == content(sent, video=False)
 
 
 async def test_one_connection_publishes_one_stream(make_server: MakeServer) -> None:

@@ -284,6 +284,12 @@ def test_onmetadata_that_makes_no_sense_is_ignored() -> None:
     assert server.ignored_messages == 4
 
 
+def test_a_command_of_nothing_but_its_name_is_understood() -> None:
+    server = connected_server()
+    server.receive_data(command(0, "FCPublish"))
+    assert server.data_to_send() == b"", "without a transaction id no answer is expected"
+
+
 def test_a_failed_call_is_reported_to_the_client() -> None:
     pair = RtmpPair(RtmpClient(), RtmpServer())
     pair.connect()
@@ -395,8 +401,8 @@ def test_who_does_not_speak_rtmp_is_told_apart_at_the_first_byte(data: bytes, sa
         (command(0, "createStream", 2.0, None), "'createStream' while open"),
         (command(0, "connect", 1.0, None), "command object is missing"),
         (command(0, "connect", "1", NONE_OPTIONS), "transaction id is not a number"),
-        (command(0, 5.0, 1.0), "a name and a transaction id"),
-        (raw(MessageType.COMMAND_AMF0, b""), "a name and a transaction id"),
+        (command(0, 5.0, 1.0), "the name is missing"),
+        (raw(MessageType.COMMAND_AMF0, b""), "the name is missing"),
         (raw(MessageType.COMMAND_AMF0, b"\x0a\0\0\0\1" * 20), "AMF0: values nested deeper"),
         (raw(MessageType.VIDEO, b"x", 1), "media on message stream 1, which nobody opened"),
         (raw(MessageType.USER_CONTROL, b"\x00"), "user control"),

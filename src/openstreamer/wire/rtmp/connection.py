@@ -230,9 +230,10 @@ class RtmpConnection:
 
     def _receive_command(self, message: Message, payload: bytes) -> None:
         values = amf0.decode(payload)
-        if len(values) < 2 or not isinstance(values[0], str):
-            raise RemoteProtocolError("RTMP command: a name and a transaction id are required")
-        transaction_id = amf0.number_or_none(values[1])
+        if not values or not isinstance(values[0], str):
+            raise RemoteProtocolError("RTMP command: the name is missing")
+        # FFmpeg's server says "onFCPublish" and nothing more.
+        transaction_id = amf0.number_or_none(values[1]) if len(values) > 1 else 0.0
         if transaction_id is None:
             raise RemoteProtocolError(f"RTMP command {values[0][:40]!r}: the transaction id is not a number")
         self._handle_command(values[0], transaction_id, values[2:], message.stream_id)
