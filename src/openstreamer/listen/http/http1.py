@@ -158,8 +158,6 @@ class Http1Connection(Connection):
         return any(name == b"upgrade" and value.lower() == b"websocket" for name, value in headers)
 
     def _begin(self, exchange: "Http1Exchange") -> None:
-        self._receiving = exchange
-        self._requests += 1
         if exchange.scope["method"] not in _BODIES_UNUSUAL:
             exchange.continue_wanted = any(
                 name == b"expect" and value.lower() == b"100-continue"
@@ -172,6 +170,8 @@ class Http1Connection(Connection):
             self._waiting.append(exchange)
         else:
             raise _RefusedError(400, "BAD_REQUEST", "too many pipelined requests")
+        self._receiving = exchange
+        self._requests += 1
 
     def on_body(self, data: bytes) -> None:
         exchange = self._receiving
