@@ -28,6 +28,7 @@ from openstreamer.listen.http.tls import tls_context
 from openstreamer.listen.rtmp import RtmpListener
 from openstreamer.media.errors import ConfigError
 from openstreamer.store.store import Store
+from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.manager import StreamManager
 from openstreamer.stream.pipeline import StreamPipeline
 from openstreamer.stream.tasks import cancel_and_wait, spawn
@@ -35,6 +36,7 @@ from openstreamer.stream.wiring import open_source
 
 logger = structlog.get_logger(__name__)
 
+PUBLISH_TO_HUB_BOUNDS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 DEMO_CODE: Final = "demo"
 DEMO_STREAM: Final = {
     "name": "Demo",
@@ -79,10 +81,13 @@ async def _assemble(
     """Bring everything up, what others depend on first; the stack takes it down in the opposite order."""
     tls = config.server.tls
     context = tls_context(tls.cert, tls.key) if tls.cert else None
+    latency = Histogram(PUBLISH_TO_HUB_BOUNDS_S)
     manager = await stack.enter_async_context(
-        StreamManager(store, lambda desired: StreamPipeline(desired.spec, desired.settings, open_source))
+        StreamManager(
+            store, lambda desired: StreamPipeline(desired.spec, desired.settings, open_source, latency)
+        )
     )
-    node = NodeView(manager)
+    node = NodeView(manager, latency)
     node.is_tls = context is not None
     lag = LoopLag()
     lag_task = spawn(lag.run(), name="loop-lag")

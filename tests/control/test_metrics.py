@@ -3,7 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from openstreamer.control.durations import RequestDurations
-from openstreamer.control.histogram import Histogram
+from openstreamer.stream.histogram import Histogram
 from openstreamer.control.metrics import (
     IngestCounts,
     ListenerCounts,

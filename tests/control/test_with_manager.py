@@ -10,6 +10,7 @@ import pytest
 from openstreamer.control.app import ControlApp
 from openstreamer.control.node import NodeView
 from openstreamer.store.store import Store
+from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.manager import StreamManager
 from openstreamer.stream.pipeline import StreamPipeline
 from openstreamer.stream.wiring import open_source
@@ -20,11 +21,14 @@ PUBLISH = {"inputs": [{"url": "publish://", "priority": 0}]}
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with AsyncExitStack() as stack:
+        latency = Histogram((0.01,))
         store = await stack.enter_async_context(Store.open(tmp_path / "openstreamer.db"))
         manager = await stack.enter_async_context(
-            StreamManager(store, lambda desired: StreamPipeline(desired.spec, desired.settings, open_source))
+            StreamManager(
+                store, lambda desired: StreamPipeline(desired.spec, desired.settings, open_source, latency)
+            )
         )
-        node = NodeView(manager)
+        node = NodeView(manager, latency)
         app = await stack.enter_async_context(
             ControlApp(store=store, streams=manager, server=node, metrics=node)
         )

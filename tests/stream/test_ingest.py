@@ -8,6 +8,7 @@ from openstreamer.hub import Hub
 from openstreamer.media.errors import SourceEnded, SourceRejected, SourceUnreachable
 from openstreamer.media.frame import Frame
 from openstreamer.sources.base import Source
+from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.ingest import Ingest, IngestTotals
 from openstreamer.stream.publish import PublishPoint, PublishRequest
 from tests.support.media import video
@@ -36,6 +37,7 @@ class Rig:
             timeline=self.timeline,
             silence_s=silence_s,
             totals=IngestTotals(),
+            latency=Histogram((1.0,)),
             open_source=self._open,
             clock_ns=loop.now_ns,
         )
@@ -150,6 +152,7 @@ def test_a_publisher_feeds_the_hub_and_its_end_is_no_failure() -> None:
             timeline=Timeline(0),
             silence_s=2.0,
             totals=IngestTotals(),
+            latency=Histogram((1.0,)),
             point=point,
             clock_ns=loop.now_ns,
         )

@@ -14,6 +14,7 @@ class ScriptedSource:
     """Yields its batches one after the other, raises those that are exceptions, then says nothing."""
 
     protocol = "scripted"
+    arrived_ns: int | None = None
 
     def __init__(
         self, script: list[list[Frame] | Exception], tracks: tuple[Track, ...] = (VIDEO, AUDIO)

@@ -12,6 +12,7 @@ from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.base import Source, SourceStatistics
 from openstreamer.store.records import Record, StreamRecord, TemplateRecord
+from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.manager import StreamManager
 from openstreamer.stream.pipeline import StreamPipeline
 from tests.support.media import AUDIO, VIDEO, audio, video
@@ -22,6 +23,7 @@ class EndlessSource:
     """25 fps video with 1 s GOPs and audio, in (virtual) real time, until closed."""
 
     protocol = "endless"
+    arrived_ns: int | None = None
     tracks: tuple[Track, ...] = (VIDEO, AUDIO)
 
     def __init__(self) -> None:
@@ -109,7 +111,9 @@ class Node:
     def _build(self, desired: Any) -> StreamPipeline:
         if self.build_failures:
             raise self.build_failures.pop(0)
-        return StreamPipeline(desired.spec, desired.settings, self._open, self._loop.now_ns)
+        return StreamPipeline(
+            desired.spec, desired.settings, self._open, Histogram((1.0,)), self._loop.now_ns
+        )
 
     def _open(self, chosen: Input) -> Source:
         source = EndlessSource()

@@ -18,7 +18,7 @@ from openstreamer.access.users import Authenticator
 from openstreamer.control.durations import RequestDurations
 from openstreamer.control.errors import FAULT_MESSAGE, body_of, error_body, headers_of, status_of
 from openstreamer.control.front import Front, report
-from openstreamer.control.histogram import HistogramReading
+from openstreamer.stream.histogram import HistogramReading
 from openstreamer.control.metrics import MetricsPage, MetricsSource
 from openstreamer.control.page_routes import PageRoutes
 from openstreamer.control.ports import BuildInfo, ServerView, StreamControl

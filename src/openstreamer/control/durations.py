@@ -1,7 +1,7 @@
 """Durations of HTTP requests by route template, method and status: never by path, so that no client can make
 series."""
 
-from openstreamer.control.histogram import Histogram
+from openstreamer.stream.histogram import Histogram
 
 DURATION_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 MOST_SERIES = 1024  # about 60 routes × methods × statuses are real; above that, something is wrong

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from openstreamer.control.histogram import Histogram
+from openstreamer.stream.histogram import Histogram
 
 PROBE_INTERVAL_S = 0.25  # four wake-ups a second see every stall above that and cost nothing measurable
 LAG_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

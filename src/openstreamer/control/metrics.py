@@ -16,7 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from openstreamer.control.durations import RequestDurations
-from openstreamer.control.histogram import HistogramReading
+from openstreamer.stream.histogram import HistogramReading
 from openstreamer.stream.status import StreamStatus
 
 PREFIX = "open_streamer_"

@@ -6,6 +6,7 @@ from typing import Protocol
 from openstreamer.config.addresses import parse_address
 from openstreamer.control.metrics import IngestCounts, ListenerCounts, MetricsSnapshot, StreamCounts
 from openstreamer.control.ports import Ports
+from openstreamer.stream.histogram import HistogramReading
 from openstreamer.stream.manager import StreamManager
 from openstreamer.stream.pipeline import StreamPipeline
 from openstreamer.stream.status import StreamRuntime
@@ -40,12 +41,13 @@ class Listener(Protocol):
 class NodeView:
     """Reads the manager and the listeners; the composition root enters the listeners as they come up."""
 
-    def __init__(self, manager: StreamManager) -> None:
+    def __init__(self, manager: StreamManager, publish_to_hub_latency_s: HistogramReading) -> None:
         self.http: Listener | None = None
         self.rtmp: Listener | None = None
         self.rtmps: Listener | None = None
         self.is_tls = False
         self._manager = manager
+        self._publish_to_hub_latency_s = publish_to_hub_latency_s
 
     def _listeners(self) -> Iterator[tuple[str, Listener]]:
         for name, listener in (("http", self.http), ("rtmp", self.rtmp), ("rtmps", self.rtmps)):
@@ -76,6 +78,7 @@ class NodeView:
             streams=streams,
             listeners=[_listener_counts(name, listener) for name, listener in self._listeners()],
             reconciler_last_run_unix_s=self._manager.last_reconcile_unix_s,
+            publish_to_hub_latency_s=self._publish_to_hub_latency_s,
         )
 
 

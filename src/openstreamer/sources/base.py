@@ -66,3 +66,8 @@ class Source(Protocol):
 
     @property
     def statistics(self) -> SourceStatistics: ...
+
+    @property
+    def arrived_ns(self) -> int | None:
+        """When the oldest frame of the last batch came off the network (monotonic), where that is known."""
+        ...

@@ -5,6 +5,7 @@ bounded: when it is full the connection is not read any more, so that TCP slows 
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -64,6 +65,8 @@ class RtmpPublishSource:
         self._protocol = protocol
         self._frames: list[Frame] = []
         self._queued_bytes = 0
+        self._queued_since_ns: int | None = None
+        self._arrived_ns: int | None = None
         self._paused = False
         self._failure: SourceError | None = None
         self._arrived = asyncio.Event()
@@ -91,6 +94,7 @@ class RtmpPublishSource:
         frames = self._frames
         self._frames = []
         self._queued_bytes = 0
+        self._arrived_ns, self._queued_since_ns = self._queued_since_ns, None
         if self._paused:
             self._paused = False
             self._connection.resume_publisher()
@@ -111,6 +115,11 @@ class RtmpPublishSource:
         """``received_packets`` counts audio and video messages, ``received_bytes`` their payload."""
         self._statistics.dropped_frames = self._decoder.statistics.dropped_frames
         return self._statistics
+
+    @property
+    def arrived_ns(self) -> int | None:
+        """When the oldest frame of the last batch was complete."""
+        return self._arrived_ns
 
     # ------------------------------------------------------------------ the connection's end
 
@@ -162,6 +171,8 @@ class RtmpPublishSource:
             self._queued_bytes += len(frame.payload)
         if not queued:
             return
+        if self._queued_since_ns is None:
+            self._queued_since_ns = time.monotonic_ns()
         self._arrived.set()
         full = (
             self._queued_bytes > self._max_queued_bytes

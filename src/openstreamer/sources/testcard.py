@@ -68,6 +68,10 @@ class TestcardSource:
         """``dropped_frames`` are the pictures left out because somebody stalled."""
         return self._statistics
 
+    @property
+    def arrived_ns(self) -> None:
+        """Nothing came over a network."""
+
     async def __aenter__(self) -> Self:
         try:
             await self.child.__aenter__()

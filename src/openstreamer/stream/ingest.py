@@ -17,6 +17,7 @@ from openstreamer.failover.timeline import Timeline
 from openstreamer.hub import Hub
 from openstreamer.media.errors import SourceEnded, SourceError, SourceStalled
 from openstreamer.sources.base import Source, SourceStatistics
+from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.publish import PublishPoint
 from openstreamer.stream.tasks import Backoff
 
@@ -76,6 +77,7 @@ class Ingest:
         timeline: Timeline,
         silence_s: float,
         totals: IngestTotals,
+        latency: Histogram,
         open_source: Callable[[], Source] | None = None,
         point: PublishPoint | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
@@ -92,6 +94,7 @@ class Ingest:
         self._hub = hub
         self._timeline = timeline
         self._silence_s = silence_s
+        self._latency = latency
         self._open_source = open_source
         self._clock_ns = clock_ns
 
@@ -136,7 +139,7 @@ class Ingest:
 
     async def _feed(self, source: Source, touch: Callable[[int], None]) -> None:
         loop = asyncio.get_running_loop()
-        hub, timeline, silence_s = self._hub, self._timeline, self._silence_s
+        hub, timeline, latency, silence_s = self._hub, self._timeline, self._latency, self._silence_s
         recheck_s = silence_s / SILENCE_CHECKS
         epoch_before = timeline.epoch
         try:
@@ -150,6 +153,8 @@ class Ingest:
                         now_ns = self._clock_ns()
                         writer.write(timeline.map(frames), source.tracks, now_ns)
                         touch(now_ns)
+                        if (arrived_ns := source.arrived_ns) is not None:
+                            latency.observe((now_ns - arrived_ns) / 1e9)
                         now_s = loop.time()
                         if now_s >= recheck_at_s:
                             recheck_at_s = now_s + recheck_s

@@ -27,6 +27,7 @@ from openstreamer.packager.options import (
 from openstreamer.packager.presentation import Presentation
 from openstreamer.packager.segment import SegmentReady
 from openstreamer.sources.base import Source, SourceStatistics
+from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.ingest import Ingest, IngestTotals
 from openstreamer.stream.observe import FlowMeter, stream_runtime
 from openstreamer.stream.publish import PublishPoint
@@ -75,6 +76,7 @@ def first_discontinuity_sequence(unix_s: float) -> int:
 class StreamPipeline:
     """The running parts of one stream.
 
+    ``latency`` counts, in seconds, how long frames take from the network into the hub;
     ``open_source`` makes the source of a pull input from its specification; it raises
     :class:`~openstreamer.media.errors.ConfigError` for what it cannot open.
     """
@@ -84,6 +86,7 @@ class StreamPipeline:
         spec: Stream,
         settings: MediaSettings,
         open_source: Callable[[Input], Source],
+        latency: Histogram,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.spec = spec
@@ -97,6 +100,7 @@ class StreamPipeline:
         self.totals = IngestTotals()
         self.component_failures: dict[str, int] = {}
         self._open_source = open_source
+        self._latency = latency
         self._clock_ns = clock_ns
         self._input_task: asyncio.Task[None] | None = None
         self._output_tasks: list[asyncio.Task[None]] = []
@@ -178,6 +182,7 @@ class StreamPipeline:
             timeline=self.timeline,
             silence_s=self.settings.silence_s,
             totals=self.totals,
+            latency=self._latency,
             open_source=None if publishes else lambda: self._open_source(chosen),
             point=point,
             clock_ns=self._clock_ns,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openstreamer.control.durations import UNMATCHED_ROUTE, RequestDurations
-from openstreamer.control.histogram import Histogram
+from openstreamer.stream.histogram import Histogram
 from openstreamer.control.loop_lag import PROBE_INTERVAL_S, LoopLag
 
 
