@@ -3,7 +3,6 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from openstreamer.control.durations import RequestDurations
-from openstreamer.stream.histogram import Histogram
 from openstreamer.control.metrics import (
     IngestCounts,
     ListenerCounts,
@@ -11,6 +10,7 @@ from openstreamer.control.metrics import (
     MetricsSnapshot,
     StreamCounts,
 )
+from openstreamer.stream.histogram import Histogram
 
 NEWS = StreamCounts(
     code="region/news",

@@ -18,7 +18,6 @@ from openstreamer.access.users import Authenticator
 from openstreamer.control.durations import RequestDurations
 from openstreamer.control.errors import FAULT_MESSAGE, body_of, error_body, headers_of, status_of
 from openstreamer.control.front import Front, report
-from openstreamer.stream.histogram import HistogramReading
 from openstreamer.control.metrics import MetricsPage, MetricsSource
 from openstreamer.control.page_routes import PageRoutes
 from openstreamer.control.ports import BuildInfo, ServerView, StreamControl
@@ -31,6 +30,7 @@ from openstreamer.control.streams import StreamRoutes
 from openstreamer.control.templates import TemplateRoutes
 from openstreamer.media.errors import OpenstreamerError
 from openstreamer.store.store import Store
+from openstreamer.stream.histogram import HistogramReading
 
 DESCRIPTION = (
     "Declare streams, watch what they do, change them while they run. Errors are "
