@@ -407,3 +407,32 @@ def test_only_the_window_and_the_grace_segments_are_kept() -> None:
     assert window.window.media_bytes == sum(s.size_bytes for s in window.window.closed) + (
         window.window.open.size_bytes if window.window.open else 0
     )
+
+
+def test_audio_lost_around_a_cut_leaves_no_hole() -> None:
+    watched = Watched(HlsChecker(tracks_may_stall=True)).run(MadeStream(seconds=30, audio_silent=(4.6, 5.9)))
+
+    assert_no_problems(watched)
+    assert not any(s.gap for s in watched.audio)
+    found = media(watched.audio)
+    assert max(sample.duration for sample in found) > 1.3 * 48_000
+    for sample, following in pairwise(found):
+        assert sample.decode_time + sample.duration == following.decode_time
+
+
+def test_seconds_of_lost_audio_are_a_hole() -> None:
+    watched = Watched(HlsChecker(tracks_may_stall=True)).run(MadeStream(seconds=30, audio_silent=(7, 13)))
+
+    assert max(sample.duration for sample in media(watched.audio)) == 1024
+
+
+def test_tracks_that_are_announced_before_their_frames_change_nothing_early() -> None:
+    first = MadeStream(seconds=7.5)
+    changed = replace(first.after(audio=AUDIO_44K, seconds=20), epoch=1)
+    frames = [*first.frames(), *changed.frames()]
+    watched = Watched(blind=True)
+    watched.take(watched.presentation.push(frames[:300], first.tracks, 0))
+    watched.take(watched.presentation.push(frames[300:], changed.tracks, 0))
+
+    before = [s for s in watched.audio if s.init is watched.audio[0].init]
+    assert len(media(before)) == sum(frame.track is AUDIO for frame in first.frames())

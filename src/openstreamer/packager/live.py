@@ -352,8 +352,7 @@ class LivePackager:
         if cuts:
             half_90k = self._half_frame_90k(frame.track)
             while cuts and frame.pts_90k + half_90k >= cuts[0].pts_90k:
-                cut = cuts.popleft()
-                self._apply_cut(cut, frame.pts_90k if frame.pts_90k - cut.pts_90k <= 2 * half_90k else None)
+                self._apply_cut(cuts.popleft(), frame.pts_90k)
         audio = self.audio
         if audio is None or audio.segment is None or not _same(frame.track, audio.track):
             self.dropped_frames += 1
@@ -370,15 +369,15 @@ class LivePackager:
         while self._cuts:
             self._apply_cut(self._cuts.popleft())
 
-    def _apply_cut(self, opening: Opening, at_90k: int | None = None) -> None:
-        """Audio's segment ends, and the one of ``opening`` begins."""
+    def _apply_cut(self, opening: Opening, next_90k: int | None = None) -> None:
+        """Audio's segment ends, and the one of ``opening`` begins; ``next_90k`` is its first frame's time."""
         audio = self.audio
         if audio is None:
             if opening.generation.audio is None:
                 return
             audio = self.audio = AudioPackager(self.options, self._events)
         elif audio.segment is not None:
-            audio.end(opening.pts_90k if at_90k is None else at_90k)
+            audio.end(opening.pts_90k, next_90k)
         audio.begin(opening)
         if opening.generation.audio is None and not audio.window.has_media:
             self.audio = None

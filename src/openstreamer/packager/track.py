@@ -34,6 +34,7 @@ from openstreamer.wire.mp4.fragment import (
 from openstreamer.wire.mp4.init import VIDEO_TIMESCALE_HZ, init_segment, timescale_of
 
 LONGEST_FRAME_S: Final = 5  # a longer distance is a hole in the source, not a picture that stands
+LONGEST_AUDIO_HOLE_S: Final = 2  # so much lost audio is bridged by the frame before it
 _NOMINAL_FRAME_90K = 3_600  # 25 fps, until the first distance is known
 _SILENCE_S = 0.2  # more than this without a frame at a segment's end is no rounding and no frame
 _CONTINUITY_90K = 90  # 1 ms: how far a new source's audio may be off before the sample count starts anew
@@ -132,7 +133,7 @@ class TrackPackager:
             return
         segment.duration_s = (self._segment_end - self._segment_start) / self.timescale_hz
         stands_for_s = (until_90k - segment.start_pts_90k) / 90_000
-        if stands_for_s - segment.duration_s > _SILENCE_S:
+        if abs(stands_for_s - segment.duration_s) > _SILENCE_S:
             segment.duration_s = stands_for_s
 
     def _close_part(self) -> None:
@@ -288,10 +289,11 @@ class AudioPackager(TrackPackager):
         return counted
 
     def _settle(self, at: int) -> None:
-        """The previous frame lasts until this one, when little is missing between them: players then see
-        no hole. After a long silence it keeps its own duration and a new part begins."""
+        """The previous frame lasts until this one, so that lost frames leave no hole: players go through a
+        frame that lasts too long, and stall at a hole in what is buffered. A silence of seconds is a hole,
+        and a new part begins behind it."""
         distance = at - self._last_at
-        if distance <= max(self._part_limit, 2 * self._last_samples):
+        if distance <= LONGEST_AUDIO_HOLE_S * self.timescale_hz:
             self._table[-2] = distance
             self._part_ticks += distance
             return
@@ -308,7 +310,15 @@ class AudioPackager(TrackPackager):
                 segment.start_pts_90k = started_90k
 
     def _settle_last(self, next_decode_90k: int | None) -> None:
-        self._part_ticks += self._last_samples
+        duration = self._last_samples
+        if next_decode_90k is not None:
+            distance = rescale(next_decode_90k, 90_000, self.timescale_hz) - self._last_at
+            if self._counts_as_lost(distance - duration, duration):
+                duration = self._table[-2] = distance
+        self._part_ticks += duration
+
+    def _counts_as_lost(self, missing: int, samples: int) -> bool:
+        return samples // 2 < missing <= LONGEST_AUDIO_HOLE_S * self.timescale_hz - samples
 
     def _fragment(self, prefix: bytes) -> tuple[bool, bytes]:
         return True, audio_fragment(
