@@ -3,12 +3,16 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from openstreamer.config.secrets import MASK
 from openstreamer.media.errors import ConfigError
 from openstreamer.store.errors import Conflict
 from openstreamer.store.records import KindChanges
 from openstreamer.store.store import Store
+from openstreamer.store.yaml_reader import INLINE_CHARS, read_yaml
 from openstreamer.store.yaml_text import dump_yaml, load_yaml
 from tests.config.test_models import COMPLETE_STREAM
 from tests.store.conftest import StoreFactory
@@ -143,7 +147,11 @@ _BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nstreams: [*b, *b]"
         ("- a", "must be a mapping"),
         ("a: [", "line"),
         ("a: 1\na: 2", "duplicate"),
-        ("a: !!python/object/apply:os.system [x]", "constructor"),
+        ("a: !!python/object/apply:os.system [x]", "tags"),
+        ("a: !!str x", "tags"),
+        ("a: &x 1", "anchors"),
+        ("? [a]\n: b", "key must be a word"),
+        ("a: 1\n---\na: 2", "one document"),
         ("\x01", "not YAML"),
         ("[" * 20000, "nested too deeply"),
         ("- " * 100, "nested too deeply"),
@@ -161,6 +169,67 @@ def test_what_is_not_plain_yaml_is_refused(text: str, reason: str) -> None:
     "value", ["yes", "1.0", "0x1", "null", "~", "", " x ", "a: b", "# c", "é\u2028", "a\nb\n"]
 )
 def test_any_text_survives_yaml(value: str) -> None:
-    document: dict[str, Any] = {"z": value, "a": [value, {"k": value}]}
+    document: dict[str, Any] = {"z": value, "a": [value, {"k": value}], value: [[value], [], {}]}
     assert load_yaml(dump_yaml(document)) == document
-    assert list(load_yaml(dump_yaml(document))) == ["z", "a"]
+    assert list(load_yaml(dump_yaml(document)))[:2] == ["z", "a"]
+
+
+_DOCUMENTS = st.dictionaries(
+    st.text(max_size=6),
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(10**18), 10**18)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+        max_leaves=8,
+    ),
+    min_size=1,
+)
+
+
+@given(_DOCUMENTS)
+def test_any_document_survives_yaml(document: dict[str, Any]) -> None:
+    assert load_yaml(dump_yaml(document)) == document
+
+
+@given(_DOCUMENTS)
+def test_another_reader_of_yaml_understands_what_is_written(document: dict[str, Any]) -> None:
+    assert YAML(typ="safe", pure=True).load(dump_yaml(document)) == document
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("yes", "yes"),
+        ("2026-01-01", "2026-01-01"),
+        ("1_000", "1_000"),
+        ("012", 12),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("1.5e3", 1500.0),
+        (".5", 0.5),
+        ("~", None),
+        ("", None),
+        ("True", True),
+        ("'true'", "true"),
+        ('"1"', "1"),
+        ("1:30", "1:30"),
+        ("a b", "a b"),
+        ("|\n  x\n  y\n", "x\ny\n"),
+        ("[1, a]", [1, "a"]),
+        ("{b: 1}", {"b": 1}),
+    ],
+)
+def test_scalars_follow_the_core_schema(text: str, value: Any) -> None:
+    assert load_yaml(f"a: {text}") == {"a": value}
+
+
+async def test_a_large_document_is_read_in_a_child_with_the_same_result() -> None:
+    document = {"streams": [{"code": f"s/{i}", "description": "x" * 200} for i in range(200)]}
+    text = dump_yaml(document)
+    assert len(text) > INLINE_CHARS
+    assert await read_yaml(text) == document
+    with pytest.raises(ConfigError, match="line 402: anchors"):
+        await read_yaml(text + "x: &a 1\n")

@@ -19,6 +19,8 @@ from openstreamer.media.errors import ConfigError, StoreError
 from openstreamer.store.errors import Conflict
 from openstreamer.store.records import Record, Spec
 
+_READ_KEYS = 250  # documents read at once: the event loop runs other work in between
+
 _log = structlog.get_logger(__name__)
 
 
@@ -52,8 +54,10 @@ class Collection(Generic[Spec]):
         """Every valid record, ordered by key."""
         rows = await connection.execute(select(self._column, self._table.c.revision))
         revisions: dict[str, int] = {row[0]: row[1] for row in rows}
-        if any(not self._is_known(key, revision) for key, revision in revisions.items()):
-            for row in await connection.execute(select(self._table)):
+        changed = [key for key, revision in revisions.items() if not self._is_known(key, revision)]
+        for start in range(0, len(changed), _READ_KEYS):
+            query = select(self._table).where(self._column.in_(changed[start : start + _READ_KEYS]))
+            for row in await connection.execute(query):
                 self._remember(row)
         for gone in (self._cache.keys() | self._invalid.keys()) - revisions.keys():
             self.forget(gone)

@@ -50,7 +50,8 @@ from openstreamer.store.records import (
 )
 from openstreamer.store.tables import Tables
 from openstreamer.store.users import read_users, remove_user, require_user, write_user
-from openstreamer.store.yaml_text import dump_yaml, load_yaml
+from openstreamer.store.yaml_reader import read_yaml
+from openstreamer.store.yaml_text import dump_yaml
 
 MAX_DATABASE_BYTES = 4 << 30
 
@@ -248,7 +249,7 @@ class Store:
         Each kind of record that the document names is replaced whole; a kind it does not name stays. Masks
         keep the stored secrets. Raises ConfigError with the place in the document.
         """
-        document = await asyncio.to_thread(load_yaml, text)
+        document = await read_yaml(text)
         async with self._changing() as change:
             result = await import_document(change, self._tables, document)
             if not result:
