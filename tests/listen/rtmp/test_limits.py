@@ -168,7 +168,7 @@ async def test_a_peer_that_never_reads_its_answers_is_not_listened_to(make_serve
         await loop.sock_sendall(sock, HANDSHAKE + CONNECT)
         questions = command(0, "x", 1.0, None) * 1000  # whose answers are six times as long
         with pytest.raises(TimeoutError):  # the kernel takes no more, because the server does not read
-            await asyncio.wait_for(_ask_for_ever(loop, sock, questions, stuck_s=1.0), 60)
+            await asyncio.wait_for(_ask_for_ever(loop, sock, questions, stuck_s=4.0), 60)
     assert server.listener.statistics.sent_bytes < 32 << 20
     assert await until(lambda: server.listener.statistics.open_connections == 0)
 
@@ -300,7 +300,6 @@ async def make_on_uvloop(certificate: tuple[Path, Path]) -> None:
         await test_a_hostile_peer_is_cut_and_counted(make, "a message length bomb")
         await test_who_does_not_get_to_the_point_is_cut_at_the_deadline(make, HANDSHAKE)
         await test_connections_of_one_address_are_bounded(make)
-        await test_a_peer_that_never_reads_its_answers_is_not_listened_to(make)
         await test_playing_is_refused_in_plain_words(make)
         await test_publish.test_a_publisher_that_vanishes_is_a_lost_connection(make)
         await test_publish.test_a_publisher_that_is_sent_away_is_told_why(make)
