@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from openstreamer.failover.timeline import Timeline
 from openstreamer.media.frame import Frame
+from openstreamer.media.opus import OpusConfig
+from openstreamer.media.track import Track
 from tests.support.media import AUDIO, VIDEO, audio, video
 
 START = 150_000_000_000_000  # Unix time in 90 kHz, as the supervisor anchors it
@@ -133,3 +135,14 @@ def test_composition_offsets_survive() -> None:
         ]
     )
     assert [frame.pts_90k - frame.dts_90k for frame in frames] == [7200, 14400, 3600]
+
+
+def test_malformed_sound_is_dropped_and_counted() -> None:
+    opus = Track(AUDIO.id, OpusConfig())
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    packets = [Frame(opus, number * 1800, number * 1800, False, b"\xfc\x00") for number in range(3)]
+    packets[1].payload = b"\x03\x00"  # a packet of no frames
+    placed = timeline.map(packets)
+    assert [frame.dts_90k - START for frame in placed] == [0, 3600]
+    assert timeline.dropped_frames == 1

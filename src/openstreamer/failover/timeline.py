@@ -6,6 +6,7 @@ clock jumps, so that the new frames continue where the old ones ended. Pure: no 
 """
 
 from openstreamer.media.clock import FrameGrid, SampleClock
+from openstreamer.media.errors import MediaError
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 
@@ -69,7 +70,8 @@ class Timeline:
 
     def map(self, frames: list[Frame]) -> list[Frame]:
         """Give ``frames`` stream time and epoch, in place. Frames that would repeat time already covered
-        (audio that overlaps the end of the previous source) are left out of the returned list."""
+        (audio that overlaps the end of the previous source) and malformed audio are left out of the returned
+        list."""
         return [frame for frame in frames if self._place(frame)]
 
     def _place(self, frame: Frame) -> bool:
@@ -140,7 +142,10 @@ class Timeline:
     def _place_audio(self, clock: _TrackClock, frame: Frame, offset: int) -> bool:
         dts = frame.dts_90k + offset
         config = frame.track.config
-        samples = config.samples_in(frame.payload)  # type: ignore[union-attr]
+        try:
+            samples = config.samples_in(frame.payload)  # type: ignore[union-attr]
+        except MediaError:  # malformed: nobody can say how long it lasts
+            return False
         assert clock.samples is not None
         duration = samples * 90_000 // config.timescale  # type: ignore[union-attr]
         if clock.last_out is not None and dts < clock.end_out - duration // 2:
