@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 import wsproto
 from wsproto import events as ws
+from wsproto.connection import ConnectionState
 
 from openstreamer.listen.http.asgi import Message, error_body
 from openstreamer.listen.http.connection import Connection, Endpoint
@@ -123,6 +124,9 @@ class WebSocketConnection(Connection):
         elif isinstance(event, ws.Ping):
             self._write(self._protocol.send(event.response()))
         elif isinstance(event, ws.CloseConnection):
+            # A frame that cannot be parsed comes as a close as well, but not in the state that a close makes.
+            broken = self._protocol.state is ConnectionState.OPEN
+            self.service.statistics.protocol_errors += broken
             if not self._closed:
                 self._write(self._protocol.send(event.response()))
             self._end(event.code)
