@@ -109,6 +109,26 @@ async def test_a_publisher_that_breaks_the_protocol_ends_its_source_only(make_se
     assert await until(lambda: len(server.stream.ends) == 2)
 
 
+@pytest.mark.parametrize("what", ["publish", "play"])
+@pytest.mark.parametrize("undo", [("deleteStream", 4.0, None, 1.0), ("closeStream", 4.0, None)])
+async def test_a_wish_that_is_taken_back_in_the_same_breath_is_no_wish(
+    make_server: MakeServer, what: str, undo: tuple[amf0.AmfValue, ...]
+) -> None:
+    problems: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: problems.append(context))
+    server = await make_server()
+    async with RawPeer(server.port) as peer:
+        wish = command(1, what, 3.0, None, "news")
+        await peer.send(
+            HANDSHAKE + CONNECT + command(0, "createStream", 2.0, None) + wish + command(1, *undo)
+        )
+        await peer.send(command(0, "stillThere", 5.0, None))
+        async with asyncio.timeout(10):
+            await peer.reader.readuntil(b"stillThere")
+    assert problems == []
+    assert server.stream.requests == []
+
+
 @pytest.mark.parametrize("sent", [b"", HANDSHAKE[:700], HANDSHAKE, HANDSHAKE + CONNECT])
 async def test_who_does_not_get_to_the_point_is_cut_at_the_deadline(
     make_server: MakeServer, sent: bytes

@@ -277,6 +277,15 @@ def test_av1_without_a_sequence_header_in_its_record_takes_the_key_frames() -> N
     assert frame.payload == frames[0].payload, "the temporal delimiter is dropped"
 
 
+def test_a_temporal_unit_of_delimiters_only_is_no_frame() -> None:
+    first = clip("av1", None)[0]
+    decoder = FlvDecoder()
+    decoder.metadata({"videocodecid": 1.0})
+    assert len(decoder.video(0, b"\x91av01" + first.payload)) == 1
+    assert decoder.video(40, b"\xa1av01\x12\x00") == []
+    assert decoder.statistics.malformed == 1
+
+
 def test_a_malformed_sequence_header_is_rejected_with_its_reason() -> None:
     with pytest.raises(SourceRejected, match="video: the sequence header is malformed: avcC"):
         FlvDecoder().video(0, b"\x17\x00\x00\x00\x00\x01\x02")

@@ -164,10 +164,7 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
             case PublishRequested():
                 self._publish(event)
             case PlayRequested():
-                self._machine.reject_play(
-                    event.stream_id, PLAY_FAILED, "playing over RTMP is not available yet"
-                )
-                self._dismiss("play")
+                self._play(event)
             case MetadataReceived():
                 if self._source is not None and event.stream_id == self._stream_id:
                     self._source.feed_metadata(event.values)
@@ -182,6 +179,8 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
                 assert_never(event)
 
     def _publish(self, event: PublishRequested) -> None:
+        if self._machine.stream_state(event.stream_id) is not StreamState.PUBLISH_REQUESTED:
+            return  # closed or deleted in the same breath
         if self._source is not None:
             self._refuse(event.stream_id, BAD_NAME, "this connection is publishing already", "occupied")
             return
@@ -196,6 +195,11 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
             self._refuse(event.stream_id, BAD_NAME, str(err), err.code.lower())
         else:
             self._begin(event.stream_id, slot)
+
+    def _play(self, event: PlayRequested) -> None:
+        if self._machine.stream_state(event.stream_id) is StreamState.PLAY_REQUESTED:
+            self._machine.reject_play(event.stream_id, PLAY_FAILED, "playing over RTMP is not available yet")
+            self._dismiss("play")
 
     def _begin(self, stream_id: int, slot: PublishSlot) -> None:
         service = self._service

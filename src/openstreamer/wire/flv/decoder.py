@@ -205,6 +205,8 @@ class FlvDecoder:
         payload = tag.body
         if codec is FlvCodec.AV1 or self._nal_length_size != 4:
             payload = video_payload(codec, payload, self._nal_length_size)
+            if not payload:
+                raise MediaError("FLV: an access unit of delimiters only")
         key = is_random_access(codec, payload)
         if key:
             self._found_random_access = True
