@@ -13,6 +13,8 @@ from openstreamer.media.track import Track, TrackKind
 from openstreamer.packager.live import MAX_WAITING_AUDIO_FRAMES, LivePackager
 from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.segment import Segment
+from openstreamer.packager.silence import silent_frame
+from tests.support.clips import clip
 from tests.support.hls_checker import HlsChecker
 from tests.support.made_streams import START_90K, MadeStream
 from tests.support.media import AUDIO, PPS, SPS, VIDEO, audio, video
@@ -21,6 +23,7 @@ from tests.support.watching import FIRST_MSN, Watched
 
 NTSC_FILM, NTSC, NTSC_DOUBLE = Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001)
 AUDIO_44K = Track(2, AacConfig(bytes.fromhex("1210")))
+AC3 = Track(2, clip(video=None, audio="ac3")[0].track.audio)
 OTHER_VIDEO = Track(1, H264Config((SPS,), (PPS + b"\x80",)))
 
 
@@ -226,14 +229,43 @@ def test_part_target_changes_when_no_number_of_new_frames_fills_it() -> None:
     assert {problem.rule for problem in watched.checker.problems} == {"part-target-changed", "parts-missing"}
 
 
-def test_silent_audio_does_not_hold_video_up_and_leaves_gaps() -> None:
-    watched = Watched(HlsChecker(tracks_may_stall=True)).run(MadeStream(seconds=30, audio_silent=(7, 13)))
+def test_silent_audio_does_not_hold_video_up_and_is_replaced_by_silence() -> None:
+    watched = Watched().run(MadeStream(seconds=30, audio_silent=(7, 13)))
 
     assert_no_problems(watched)
     assert [s.duration_s for s in watched.video] == [1.0] + [2.0] * 14
-    assert [s.msn - FIRST_MSN for s in watched.audio if s.gap] == [5, 6]
+    assert not any(s.gap for s in watched.audio)
+    silent = [sample.data for sample in media(watched.audio) if sample.data == silent_frame(AUDIO.audio)]
+    assert len(silent) * 1024 / 48_000 == pytest.approx(6, abs=0.05)
+
+
+def test_silent_audio_of_a_codec_without_coded_silence_leaves_gaps() -> None:
+    stream = MadeStream(seconds=30, audio=AC3, audio_silent=(7, 13))
+    watched = Watched(HlsChecker(tracks_may_stall=True)).run(stream)
+
+    assert_no_problems(watched)
+    assert [s.duration_s for s in watched.video] == [1.0] + [2.0] * 14
+    assert [s.msn - FIRST_MSN for s in watched.audio if s.gap] == [4, 5, 6]
     assert "#EXT-X-GAP" in watched.text("audio.m3u8")
     assert not watched.audio[-1].gap
+
+
+def test_audio_that_is_very_late_is_waited_for_once_that_is_known() -> None:
+    watched = Watched().run(MadeStream(seconds=40, audio_late_s=3))
+
+    assert_no_problems(watched)
+    made_up = silent_frame(AUDIO.audio)
+    assert not any(sample.data == made_up for sample in media(watched.audio[6:]))
+
+
+def test_a_source_without_audio_goes_on_with_silence() -> None:
+    first = MadeStream(seconds=7)
+    second = first.after(audio=None, seconds=20)
+    watched = Watched().run(first, second, second.after(audio=AUDIO, seconds=20))
+
+    assert_no_problems(watched)
+    assert not any(s.gap for s in watched.audio)
+    assert [s.opening.discontinuity for s in watched.audio].count(True) == 2
 
 
 def test_silent_video_does_not_hold_audio_up_and_returns_with_a_key_frame() -> None:
@@ -246,7 +278,7 @@ def test_silent_video_does_not_hold_audio_up_and_returns_with_a_key_frame() -> N
 
 
 def test_a_track_that_never_comes_is_not_offered() -> None:
-    watched = Watched().run(MadeStream(seconds=20, audio_silent=(0, 99)))
+    watched = Watched().run(MadeStream(seconds=20, audio=AC3, audio_silent=(0, 99)))
 
     assert [track.kind for track in watched.presentation.packager.playing] == [TrackKind.VIDEO]
     assert watched.text("index.m3u8").count("video_") > 6
@@ -260,7 +292,7 @@ def test_audio_goes_on_when_video_never_comes() -> None:
 
 
 def test_a_track_that_ceased_to_exist_leaves_when_its_media_slid_out() -> None:
-    first = MadeStream(seconds=7)
+    first = MadeStream(seconds=7, audio=AC3)
     second = first.after(audio=None, seconds=60)
     watched = Watched(HlsChecker()).run(first)
     watched.checker = HlsChecker()
@@ -306,17 +338,17 @@ def test_program_date_time_never_falls() -> None:
     assert_no_problems(watched)
 
 
-def test_a_picture_that_stands_longer_than_a_part_keeps_its_duration() -> None:
+@pytest.mark.parametrize(("from_s", "until_s", "frames"), [(12.2, 12.9, 21), (12.34, 12.53, 6)])
+def test_a_picture_that_stands_keeps_its_duration(from_s: float, until_s: float, frames: int) -> None:
     stream = MadeStream(seconds=30, audio=None)
-    standing = [frame for frame in stream.frames() if not 12.2 < (frame.dts_90k - START_90K) / 90_000 < 12.9]
+    moving = [f for f in stream.frames() if not from_s < (f.dts_90k - START_90K) / 90_000 < until_s]
     watched = Watched(HlsChecker(tracks_may_stall=True))
-    for frame in standing:
+    for frame in moving:
         watched.take(watched.presentation.push([frame], (VIDEO,), frame.pts_90k // 90))
 
     assert_no_problems(watched)
     assert {round(s.duration_s, 3) for s in watched.video[1:]} == {2.0}
-    found = media(watched.video)
-    assert max(sample.duration for sample in found) == 21 * 3000
+    assert max(sample.duration for sample in media(watched.video)) == frames * 3000
 
 
 def test_decode_times_rise_whatever_the_source_says() -> None:
@@ -421,9 +453,10 @@ def test_audio_lost_around_a_cut_leaves_no_hole() -> None:
 
 
 def test_seconds_of_lost_audio_are_a_hole() -> None:
-    watched = Watched(HlsChecker(tracks_may_stall=True)).run(MadeStream(seconds=30, audio_silent=(7, 13)))
+    stream = MadeStream(seconds=30, audio=AC3, audio_silent=(7, 13))
+    watched = Watched(HlsChecker(tracks_may_stall=True)).run(stream)
 
-    assert max(sample.duration for sample in media(watched.audio)) == 1024
+    assert max(sample.duration for sample in media(watched.audio)) == 1536
 
 
 def test_tracks_that_are_announced_before_their_frames_change_nothing_early() -> None:

@@ -7,9 +7,11 @@ Pure: time comes with the frames. Rules:
   *generation*: exactly one discontinuity, at the same media sequence number in all playlists.
 - Audio follows: its segment ends at the frame nearest to video's cut. For that, audio waits until video has
   come as far; while video is silent it waits ``SILENCE_90K`` and then goes on alone, cut by time.
-- A track that fell silent does not hold the other up. Its segment is closed with what it has, at the latest
-  when the other track is ``SILENCE_90K`` past the cut; a segment for which nothing came is a gap in the
-  playlist (EXT-X-GAP). Video comes back with a key frame.
+- A track that fell silent does not hold the other up. Sound that is ``SILENCE_90K`` behind is replaced by
+  coded silence, since browsers stop the picture where no sound is buffered; sound that then turns out to be
+  late, not silent, is waited for longer from there on. Where the codec allows no silence, and for video, the
+  segment is closed with what it has, and one for which nothing came is a gap in the playlist (EXT-X-GAP).
+  Video comes back with a key frame.
 """
 
 from collections import deque
@@ -26,6 +28,7 @@ from openstreamer.packager.track import AudioPackager, TrackPackager, VideoPacka
 
 SILENCE_90K: Final = 2 * 90_000  # a track this far behind the other one is silent, not late
 START_WITHOUT_VIDEO_90K: Final = 2 * SILENCE_90K  # how long the first key frame is waited for
+LATEST_AUDIO_90K: Final = 10 * 90_000  # audio that arrives later than this beside video is not waited for
 LONGEST_SEGMENT_90K: Final = 60 * 90_000  # without a key frame a segment is cut here: memory is bounded
 MAX_WAITING_AUDIO_FRAMES: Final = 2048  # 40 s of AAC; the oldest is dropped
 _EARLY = 0.05  # of the segment target: a key frame this little before it is at it
@@ -66,6 +69,8 @@ class LivePackager:
         self._video_silent = False  # audio went on without it
         self._video_now_90k: int | None = None
         self._deltas: list[int] | None = None  # while PART-TARGET of the generation is being learned
+        self._patience_90k = SILENCE_90K  # how far behind video audio may be before it counts as silent
+        self._audio_silent = False
         # Audio that waits for video to come as far, and cuts that audio has not come to.
         self._waiting: deque[Frame] = deque()
         self._cuts: deque[Opening] = deque()
@@ -168,11 +173,12 @@ class LivePackager:
                 self._take_video(frame)
             elif track_id == audio_id:
                 waiting.append(frame)
+                self._audio_silent = False
             else:
                 self.dropped_frames += 1
         if len(waiting) > MAX_WAITING_AUDIO_FRAMES:
             self._drop_waiting(len(waiting) - MAX_WAITING_AUDIO_FRAMES)
-        if waiting or self._cuts:
+        if waiting or self._cuts or self._audio_silent:
             self._advance_audio()
 
     def _take_video(self, frame: Frame) -> None:
@@ -311,16 +317,39 @@ class LivePackager:
                 self._go_on_without_video(newest - SILENCE_90K)
             else:
                 self._release_audio(self._video_now_90k)
+        else:
+            self._fill_with_silence()
         if self._cuts:
             self._force_cuts()
 
+    def _fill_with_silence(self) -> None:
+        """Nothing of the audio waits: when it is too far behind, coded silence takes its place."""
+        audio, now = self.audio, self._video_now_90k
+        if audio is None or audio.segment is None or now is None or self._opening is None:
+            return
+        if self._has_audio and not self._audio_silent and now - audio.end_90k <= self._patience_90k:
+            return
+        self._audio_silent = True
+        while (end_90k := audio.end_90k) < now:
+            frame = audio.silence()
+            if frame is None:
+                return
+            self._take_audio(frame)
+            if audio.end_90k <= end_90k:
+                return
+
+    @property
+    def _has_audio(self) -> bool:
+        """Whether the present source has audio. If it has none and the one before had, viewers go on with
+        silence: their players have a buffer for sound, and the next source may fill it again."""
+        return self.generation is not None and self.generation.audio is not None
+
     def _force_cuts(self) -> None:
         """Audio that is silent, or is not there any more, does not hold the playlist up."""
-        assert self.generation is not None
         now = self._video_now_90k
         if self._cuts[-1].generation.audio is None:
             self._apply_cuts()
-        while self._cuts and now is not None and now - self._cuts[0].pts_90k > SILENCE_90K:
+        while self._cuts and now is not None and now - self._cuts[0].pts_90k > self._patience_90k:
             self._apply_cut(self._cuts.popleft())
 
     def _release_audio(self, until_90k: int | None) -> None:
@@ -357,9 +386,17 @@ class LivePackager:
         if audio is None or audio.segment is None or not _same(frame.track, audio.track):
             self.dropped_frames += 1
             return
+        if frame.pts_90k < audio.silence_until_90k:
+            self._be_patient(frame)
         audio.add(frame)
         if self._deltas is not None and self.generation is not None and not self._video_flows:
             self._learn_from_audio(frame)
+
+    def _be_patient(self, frame: Frame) -> None:
+        """What was taken for silent is only late."""
+        if self._video_now_90k is not None:
+            late_90k = self._video_now_90k - frame.pts_90k + SILENCE_90K // 2
+            self._patience_90k = min(max(self._patience_90k, late_90k), LATEST_AUDIO_90K)
 
     def _half_frame_90k(self, track: Track) -> int:
         config = track.audio

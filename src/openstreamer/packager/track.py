@@ -23,6 +23,7 @@ from openstreamer.packager.segment import (
     Segment,
     SegmentReady,
 )
+from openstreamer.packager.silence import silent_frame
 from openstreamer.packager.window import TrackWindow
 from openstreamer.wire.mp4.fragment import (
     DELTA_SAMPLE,
@@ -241,6 +242,7 @@ class AudioPackager(TrackPackager):
         self._next_at: int | None = None
         self._epoch = -1
         self._last_samples = 0
+        self.silence_until_90k = 0  # where the newest frame of made-up silence ends
 
     def _restart_clock(self) -> None:
         assert self.track is not None
@@ -272,6 +274,25 @@ class AudioPackager(TrackPackager):
         self._last_at = at
         self._last_samples = samples
         self._next_at = at + samples
+
+    @property
+    def end_90k(self) -> int:
+        """Where the newest frame ends, or where the first one is due."""
+        if self._next_at is not None:
+            return rescale(self._next_at, self.timescale_hz, 90_000)
+        assert self.segment is not None
+        return self.segment.start_pts_90k
+
+    def silence(self) -> Frame | None:
+        """A frame of coded silence that follows the newest frame, if the codec allows one."""
+        assert self.track is not None
+        payload = silent_frame(self.track.audio)
+        if payload is None:
+            return None
+        at_90k = self.end_90k
+        samples = self._samples_in(payload)
+        self.silence_until_90k = at_90k + rescale(samples, self.timescale_hz, 90_000)
+        return Frame(self.track, at_90k, at_90k, False, payload, self._epoch)
 
     def _place(self, frame: Frame, samples: int) -> int | None:
         """The frame's decode time in samples, or None when it is to be dropped."""
