@@ -69,7 +69,7 @@ class _Handshake:
         received += data
         if self._state is _State.EXPECT_VERSION_AND_1:
             if received and received[0] != VERSION:
-                raise RemoteProtocolError(_not_rtmp(bytes(received[:8])))
+                raise RemoteProtocolError(_not_rtmp(received[0]))
             if len(received) < 1 + PACKET_BYTES:
                 return b""
             first = bytes(received[1 : 1 + PACKET_BYTES])
@@ -157,9 +157,10 @@ def _signed_answer(digest: bytes, words: bytes) -> bytes:
     return body + hmac.digest(key, body, hashlib.sha256)
 
 
-def _not_rtmp(start: bytes) -> str:
-    if start[:1] in (b"\x06", b"\x08"):
-        return f"RTMP handshake: encrypted RTMP (version {start[0]}) is not supported, use rtmps"
-    if start[:1] == b"\x16":
+def _not_rtmp(version: int) -> str:
+    """Of the first byte only: how much more has arrived is chance."""
+    if version in (6, 8):
+        return f"RTMP handshake: encrypted RTMP (version {version}) is not supported, use rtmps"
+    if version == 0x16:
         return "RTMP handshake: the peer speaks TLS on the plain RTMP port"
-    return f"RTMP handshake: version 3 expected, the peer began with {start!r}"
+    return f"RTMP handshake: version 3 expected, the peer began with byte 0x{version:02x}"
