@@ -469,3 +469,25 @@ def test_tracks_that_are_announced_before_their_frames_change_nothing_early() ->
 
     before = [s for s in watched.audio if s.init is watched.audio[0].init]
     assert len(media(before)) == sum(frame.track is AUDIO for frame in first.frames())
+
+
+def test_audio_that_arrives_before_the_first_picture_of_its_time_is_kept() -> None:
+    frames = MadeStream(seconds=6).frames()
+    sound = [frame for frame in frames if frame.track is AUDIO and frame.pts_90k < START_90K + 45_000]
+    rest = [frame for frame in frames if frame not in sound]
+    watched = Watched(blind=True)
+    for frame in [*sound, *rest]:
+        watched.take(watched.presentation.push([frame], (VIDEO, AUDIO), 0))
+    watched.flush()
+
+    assert watched.audio[0].start_pts_90k == START_90K
+    assert watched.presentation.packager.dropped_frames == 0
+
+
+def test_a_picture_joins_a_stream_that_had_sound_only() -> None:
+    first = MadeStream(seconds=7, video=None)
+    watched = Watched().run(first, first.after(video=VIDEO, seconds=30))
+
+    assert_no_problems(watched)
+    assert not any(s.gap for s in watched.video + watched.audio)
+    assert watched.video[0].opening.discontinuity

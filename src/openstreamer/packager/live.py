@@ -21,7 +21,7 @@ from typing import Final
 
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track, TrackKind
-from openstreamer.packager import cadence
+from openstreamer.packager.openings import Openings, same_media
 from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.segment import Generation, Opening, PackagerEvent, SegmentReady
 from openstreamer.packager.track import AudioPackager, TrackPackager, VideoPackager
@@ -31,8 +31,6 @@ START_WITHOUT_VIDEO_90K: Final = 2 * SILENCE_90K  # how long the first key frame
 LATEST_AUDIO_90K: Final = 10 * 90_000  # audio that arrives later than this beside video is not waited for
 LONGEST_SEGMENT_90K: Final = 60 * 90_000  # without a key frame a segment is cut here: memory is bounded
 MAX_WAITING_AUDIO_FRAMES: Final = 2048  # 40 s of AAC; the oldest is dropped
-_EARLY = 0.05  # of the segment target: a key frame this little before it is at it
-_DELTAS_TO_LEARN = 3
 
 
 class LivePackager:
@@ -46,29 +44,17 @@ class LivePackager:
         self.options = options
         self.video: VideoPackager | None = None
         self.audio: AudioPackager | None = None
-        self.generation: Generation | None = None
         self.target_duration_s = max(1, round(options.segment_target_s + 0.49))
         self.dropped_frames = 0
         self._events: list[PackagerEvent] = []
-        self._next_msn = first_msn
-        self._discontinuity_sequence = discontinuity_sequence
-        # The present segment is due to end this long after its start; the first one may be short.
-        first_target_s = min(options.first_segment_target_s, options.segment_target_s)
-        self._due_90k = round(first_target_s * 90_000)
-        self._early_90k = round(options.segment_target_s * _EARLY * 90_000)
+        self._openings = Openings(options, first_msn, discontinuity_sequence)
         # What the source announces now.
         self._tracks: tuple[Track, ...] | None = None
         self._video_track: Track | None = None
         self._audio_track: Track | None = None
-        self._newest_epoch = -1
-        # Wall clock of the present epoch: Unix milliseconds = offset + pts / 90.
-        self._clock_offset_ms: int | None = None
-        # The segment that grows.
-        self._opening: Opening | None = None
         self._video_flows = False  # its frames can be decoded: there was a key frame
         self._video_silent = False  # audio went on without it
         self._video_now_90k: int | None = None
-        self._deltas: list[int] | None = None  # while PART-TARGET of the generation is being learned
         self._patience_90k = SILENCE_90K  # how far behind video audio may be before it counts as silent
         self._audio_silent = False
         # Audio that waits for video to come as far, and cuts that audio has not come to.
@@ -76,6 +62,11 @@ class LivePackager:
         self._cuts: deque[Opening] = deque()
 
     # -- what can be seen ----------------------------------------------------------------------------
+
+    @property
+    def generation(self) -> Generation | None:
+        """What the present source consists of; None before the first frames."""
+        return self._openings.generation
 
     @property
     def tracks(self) -> list[TrackPackager]:
@@ -114,8 +105,8 @@ class LivePackager:
             return []
         if tracks is not self._tracks:
             self._select(tracks)
-        if frames[-1].epoch != self._newest_epoch:
-            self._anchor(frames, now_wall_ms)
+        if frames[-1].epoch != self._openings.newest_epoch:
+            self._openings.anchor(frames, now_wall_ms)
         if self._video_track is None:
             self._push_audio_only(frames)
         else:
@@ -124,21 +115,24 @@ class LivePackager:
 
     def flush(self) -> list[PackagerEvent]:
         """The source ended: publish what is held back. The next frames begin a new segment."""
-        opening = self._opening
+        opening = self._openings.current
         if opening is None:
             return []
         self._release_audio(None)
         self._apply_cuts()
         until_90k = opening.pts_90k if self._video_now_90k is None else self._video_now_90k
-        for track in (self.video, self.audio):
-            if track is not None and track.segment is not None:
+        for track in self.tracks:
+            if track.segment is not None:
                 track.end(until_90k)
-        self._opening = None
-        self._video_flows = False
+        self._openings.current = None
+        self._video_flows = self._video_silent = False
+        self._video_now_90k = None
         self._waiting.clear()
         return self._take_events()
 
     def _take_events(self) -> list[PackagerEvent]:
+        if not self._events:
+            return []
         events = list(self._events)
         self._events.clear()
         for event in events:
@@ -154,14 +148,6 @@ class LivePackager:
         self._audio_track = next((track for track in tracks if track.kind is TrackKind.AUDIO), None)
         if self._video_track is None:
             self._release_audio(None)
-
-    def _anchor(self, frames: Sequence[Frame], now_wall_ms: int) -> None:
-        """A new epoch: its media time is tied to the wall clock anew. PROGRAM-DATE-TIME never falls."""
-        epoch = self._newest_epoch = frames[-1].epoch
-        newest_90k = max(frame.pts_90k for frame in frames if frame.epoch == epoch)
-        offset_ms = now_wall_ms - newest_90k // 90
-        known = self._clock_offset_ms
-        self._clock_offset_ms = offset_ms if known is None else max(known, offset_ms)
 
     # -- video leads ---------------------------------------------------------------------------------
 
@@ -190,7 +176,7 @@ class LivePackager:
             return
         video = self.video
         assert video is not None
-        if self._deltas is not None:
+        if self._openings.learning:
             self._learn_from_video(video, frame.dts_90k)
         video.add(frame)
         self._video_now_90k = frame.dts_90k
@@ -201,28 +187,30 @@ class LivePackager:
         assert self.video is not None
         track = frame.track
         if track is not self.video.track:
-            if not _same(track, self.video.track):
+            if not same_media(track, self.video.track):
                 self._video_flows = False  # its key frame is missing
                 return False
             self.video.track = track
-        opening = self._opening
+        opening = self._openings.current
         if opening is not None and frame.pts_90k - opening.pts_90k > LONGEST_SEGMENT_90K:
             self._cut_at_video(frame)
         return True
 
     def _begins_segment(self, frame: Frame) -> bool:
-        opening = self._opening
+        """Whether a segment begins at this key frame."""
+        openings = self._openings
+        opening = openings.current
         if opening is None or not self._video_flows or frame.epoch != opening.epoch:
             return True
-        if frame.pts_90k - opening.pts_90k >= self._due_90k - self._early_90k:
+        if openings.is_due(frame.pts_90k, openings.early_90k):
             return True
-        return self._changes(frame.track, self._audio_beside(frame))
+        return openings.changes(frame.track, self._audio_beside(frame))
 
     def _cut_at_video(self, frame: Frame) -> None:
         if self._video_silent:
             self._video_silent = False
             self._go_on_without_video(frame.pts_90k)
-        opening = self._open(frame.pts_90k, frame.epoch, frame.track, self._audio_beside(frame))
+        opening = self._openings.open(frame.pts_90k, frame.epoch, frame.track, self._audio_beside(frame))
         if self.video is None:
             self.video = VideoPackager(self.options, self._events)
         elif self.video.segment is not None:
@@ -236,96 +224,52 @@ class LivePackager:
         epoch; else what the source announces, if that is about this epoch; else what there was."""
         if self._waiting and self._waiting[-1].epoch == frame.epoch:
             return self._waiting[-1].track
-        if frame.epoch == self._newest_epoch or self.generation is None:
+        if frame.epoch == self._openings.newest_epoch or self.generation is None:
             return self._audio_track
         return self.generation.audio
 
-    # -- generations and openings --------------------------------------------------------------------
-
-    def _changes(self, video: Track | None, audio: Track | None) -> bool:
-        known = self.generation
-        if known is None:
-            return True
-        return not (_same(video, known.video) and _same(audio, known.audio))
-
-    def _open(self, pts_90k: int, epoch: int, video: Track | None, audio: Track | None) -> Opening:
-        """Decide on the next segment."""
-        known, before = self.generation, self._opening
-        discontinuity = known is not None and self._changes(video, audio)
-        self._discontinuity_sequence += discontinuity
-        if known is None or discontinuity or before is None or before.epoch != epoch:
-            # PART-TARGET is learned anew, and the old one kept if the new frames allow; see _learned.
-            self.generation = Generation(video, audio, self.part_target_s)
-            self._deltas = []
-        assert self.generation is not None
-        assert self._clock_offset_ms is not None
-        opening = Opening(
-            msn=self._next_msn,
-            pts_90k=pts_90k,
-            epoch=epoch,
-            generation=self.generation,
-            discontinuity=discontinuity,
-            discontinuity_sequence=self._discontinuity_sequence,
-            program_date_time_ms=self._clock_offset_ms + pts_90k // 90,
-        )
-        if before is not None:
-            self._due_90k = round(self.options.segment_target_s * 90_000)
-        self._next_msn += 1
-        self._opening = opening
-        return opening
-
     def _learn_from_video(self, video: VideoPackager, dts_90k: int) -> None:
-        """Collect the first distances of a generation's frames until PART-TARGET is known. Before the frame
-        is added, since it may have to begin the second part."""
-        deltas = self._deltas
-        assert deltas is not None
-        assert self.generation is not None
-        assert self.generation.video is not None
+        """Before a frame is added, since it may have to begin the second part."""
         distance = dts_90k - video.last_decode_90k
-        if not video.collects or distance <= 0:
-            return
-        deltas.append(distance)
-        next_end_s = (sum(deltas) + deltas[-1]) / 90_000
-        if len(deltas) < _DELTAS_TO_LEARN and next_end_s <= self.options.part_target_s:
-            return
-        rate = self.generation.video.video.frame_rate
-        frame_duration_s = cadence.frame_duration_s(deltas, rate)
-        self.generation.frame_rate = 1 / frame_duration_s
-        self._learned(frame_duration_s)
+        if video.collects and distance > 0 and self._openings.learn_distance(distance):
+            self._retarget()
 
-    def _learned(self, frame_duration_s: Fraction) -> None:
+    def _retarget(self) -> None:
         generation = self.generation
         assert generation is not None
-        self._deltas = None
-        known = generation.part_target_s
-        if known is None or not cadence.fits(known, frame_duration_s):
-            generation.part_target_s = cadence.part_target_s(frame_duration_s, self.options.part_target_s)
-            for track in (self.video, self.audio):
-                if track is not None:
-                    track.retarget(generation)
+        for track in self.tracks:
+            track.retarget(generation)
 
     # -- audio follows -------------------------------------------------------------------------------
 
     def _advance_audio(self) -> None:
         waiting = self._waiting
-        if waiting:
-            newest = waiting[-1].pts_90k
-            if self._video_now_90k is None:
-                self._video_now_90k = waiting[0].pts_90k + START_WITHOUT_VIDEO_90K - SILENCE_90K
-            if newest - self._video_now_90k > SILENCE_90K:
-                self._video_silent = True
-                self._go_on_without_video(newest - SILENCE_90K)
-            else:
-                self._release_audio(self._video_now_90k)
+        if self._openings.current is None and not self._starts_without_video():
+            return
+        now = self._video_now_90k
+        assert now is not None
+        if not waiting:
+            self._fill_with_silence(now)
+        elif waiting[-1].pts_90k - now > SILENCE_90K:
+            self._video_silent = True
+            self._go_on_without_video(waiting[-1].pts_90k - SILENCE_90K)
         else:
-            self._fill_with_silence()
+            self._release_audio(now)
         if self._cuts:
-            self._force_cuts()
+            self._force_cuts(now)
 
-    def _fill_with_silence(self) -> None:
+    def _starts_without_video(self) -> bool:
+        """Whether the first key frame was waited for long enough. Until then all audio waits with it."""
+        waiting = self._waiting
+        if not waiting or waiting[-1].pts_90k - waiting[0].pts_90k <= START_WITHOUT_VIDEO_90K:
+            return False
+        self._video_now_90k = waiting[0].pts_90k
+        return True
+
+    def _fill_with_silence(self, now: int) -> None:
         """Nothing of the audio waits: when it is too far behind, coded silence takes its place."""
-        audio, now = self.audio, self._video_now_90k
-        if audio is None or audio.segment is None or now is None or self._opening is None:
+        audio = self.audio
+        if audio is None or audio.segment is None:
             return
         if self._has_audio and not self._audio_silent and now - audio.end_90k <= self._patience_90k:
             return
@@ -344,12 +288,11 @@ class LivePackager:
         silence: their players have a buffer for sound, and the next source may fill it again."""
         return self.generation is not None and self.generation.audio is not None
 
-    def _force_cuts(self) -> None:
+    def _force_cuts(self, now: int) -> None:
         """Audio that is silent, or is not there any more, does not hold the playlist up."""
-        now = self._video_now_90k
         if self._cuts[-1].generation.audio is None:
             self._apply_cuts()
-        while self._cuts and now is not None and now - self._cuts[0].pts_90k > self._patience_90k:
+        while self._cuts and now - self._cuts[0].pts_90k > self._patience_90k:
             self._apply_cut(self._cuts.popleft())
 
     def _release_audio(self, until_90k: int | None) -> None:
@@ -366,9 +309,9 @@ class LivePackager:
         """Whether a frame has a configuration that only a coming segment can carry."""
         track = frame.track
         audio = self.audio
-        if audio is not None and _same(track, audio.track):
+        if audio is not None and same_media(track, audio.track):
             return False
-        if any(_same(track, cut.generation.audio) for cut in self._cuts):
+        if any(same_media(track, cut.generation.audio) for cut in self._cuts):
             return False
         return self.generation is None or frame.epoch >= self._segment_epoch(audio)
 
@@ -383,13 +326,13 @@ class LivePackager:
             while cuts and frame.pts_90k + half_90k >= cuts[0].pts_90k:
                 self._apply_cut(cuts.popleft(), frame.pts_90k)
         audio = self.audio
-        if audio is None or audio.segment is None or not _same(frame.track, audio.track):
+        if audio is None or audio.segment is None or not same_media(frame.track, audio.track):
             self.dropped_frames += 1
             return
         if frame.pts_90k < audio.silence_until_90k:
             self._be_patient(frame)
         audio.add(frame)
-        if self._deltas is not None and self.generation is not None and not self._video_flows:
+        if self._openings.learning and not self._video_flows:
             self._learn_from_audio(frame)
 
     def _be_patient(self, frame: Frame) -> None:
@@ -432,7 +375,7 @@ class LivePackager:
         waiting = self._waiting
         while waiting and waiting[0].pts_90k <= until_90k:
             frame = waiting.popleft()
-            if self._is_due(frame):
+            if self._openings.is_due(frame.pts_90k, self._half_frame_90k(frame.track)):
                 self._cut_at_audio(frame, self._video_track)
             self._take_audio(frame)
 
@@ -447,20 +390,16 @@ class LivePackager:
             self._take_audio(frame)
 
     def _audio_begins_segment(self, frame: Frame) -> bool:
-        opening = self._opening
-        if opening is None or frame.epoch != opening.epoch:
+        """Whether audio alone begins a segment at this frame: the one nearest to the target."""
+        openings = self._openings
+        if openings.current is None or frame.epoch != openings.current.epoch:
             return True
-        return self._is_due(frame) or self._changes(None, frame.track)
-
-    def _is_due(self, frame: Frame) -> bool:
-        """Whether an audio frame is the one nearest to where a segment of the target's length ends."""
-        opening = self._opening
-        half_90k = self._half_frame_90k(frame.track)
-        return opening is None or frame.pts_90k + half_90k >= opening.pts_90k + self._due_90k
+        due = openings.is_due(frame.pts_90k, self._half_frame_90k(frame.track))
+        return due or openings.changes(None, frame.track)
 
     def _cut_at_audio(self, frame: Frame, video: Track | None) -> None:
         self._apply_cuts()
-        opening = self._open(frame.pts_90k, frame.epoch, video, frame.track)
+        opening = self._openings.open(frame.pts_90k, frame.epoch, video, frame.track)
         self._video_flows = False
         if self.video is None and video is not None:
             self.video = VideoPackager(self.options, self._events)
@@ -474,20 +413,9 @@ class LivePackager:
 
     def _learn_from_audio(self, frame: Frame) -> None:
         config = frame.track.audio
-        self._learned(Fraction(config.samples_per_frame, config.timescale))
+        if self._openings.learn_duration(Fraction(config.samples_per_frame, config.timescale)):
+            self._retarget()
 
     def track(self, kind: TrackKind) -> TrackPackager | None:
         """The packager of a kind of track, if there is one."""
         return self.video if kind is TrackKind.VIDEO else self.audio
-
-
-def _same(one: Track | None, other: Track | None) -> bool:
-    """Whether two tracks need the same initialisation segment; the number a source gave them is no matter."""
-    if one is other:
-        return True
-    return (
-        one is not None
-        and other is not None
-        and one.config == other.config
-        and one.language == other.language
-    )

@@ -23,6 +23,8 @@ class WaitingRoom:
 
     def wake(self) -> None:
         """Something changed."""
+        if not self._futures:
+            return
         futures, self._futures = self._futures, set()
         for future in futures:
             if not future.done():

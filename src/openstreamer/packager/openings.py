@@ -1,0 +1,117 @@
+"""Where segments begin: numbers, discontinuities, dates and PART-TARGET, decided once for all tracks."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Final
+
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+from openstreamer.packager import cadence
+from openstreamer.packager.options import PackagerOptions
+from openstreamer.packager.segment import Generation, Opening
+
+_EARLY = 0.05  # of the segment target: a key frame this little before it is at it
+_DELTAS_TO_LEARN: Final = 3
+
+
+class Openings:
+    """The succession of segments. ``current`` is the growing segment's opening, ``generation`` what the
+    source consists of; both are None before the first frames."""
+
+    def __init__(self, options: PackagerOptions, first_msn: int, discontinuity_sequence: int) -> None:
+        self.generation: Generation | None = None
+        self.current: Opening | None = None
+        self.newest_epoch = -1
+        self.early_90k = round(options.segment_target_s * _EARLY * 90_000)
+        self._options = options
+        self._next_msn = first_msn
+        self._discontinuity_sequence = discontinuity_sequence
+        # The present segment is due to end this long after its start; the first one may be short.
+        self._due_90k = round(min(options.first_segment_target_s, options.segment_target_s) * 90_000)
+        # Wall clock of the present epoch: Unix milliseconds = offset + pts / 90.
+        self._clock_offset_ms: int | None = None
+        self._deltas: list[int] | None = None  # while PART-TARGET of the generation is being learned
+
+    def anchor(self, frames: Sequence[Frame], now_wall_ms: int) -> None:
+        """A new epoch: its media time is tied to the wall clock anew. PROGRAM-DATE-TIME never falls."""
+        epoch = self.newest_epoch = frames[-1].epoch
+        newest_90k = max(frame.pts_90k for frame in frames if frame.epoch == epoch)
+        offset_ms = now_wall_ms - newest_90k // 90
+        known = self._clock_offset_ms
+        self._clock_offset_ms = offset_ms if known is None else max(known, offset_ms)
+
+    def is_due(self, pts_90k: int, tolerance_90k: int) -> bool:
+        """Whether a segment that ends at ``pts_90k`` is as long as it shall be, or nearly."""
+        current = self.current
+        return current is None or pts_90k + tolerance_90k >= current.pts_90k + self._due_90k
+
+    def changes(self, video: Track | None, audio: Track | None) -> bool:
+        """Whether these tracks are another generation."""
+        known = self.generation
+        return known is None or not (same_media(video, known.video) and same_media(audio, known.audio))
+
+    def open(self, pts_90k: int, epoch: int, video: Track | None, audio: Track | None) -> Opening:
+        """Decide on the next segment. Other tracks than before are a discontinuity; another source is not."""
+        known, before = self.generation, self.current
+        discontinuity = known is not None and self.changes(video, audio)
+        self._discontinuity_sequence += discontinuity
+        if known is None or discontinuity or before is None or before.epoch != epoch:
+            # PART-TARGET is learned anew, and the old one kept if the new frames allow; see _learned.
+            known = self.generation = Generation(video, audio, known.part_target_s if known else None)
+            self._deltas = []
+        if before is not None:
+            self._due_90k = round(self._options.segment_target_s * 90_000)
+        assert self._clock_offset_ms is not None
+        self.current = Opening(
+            msn=self._next_msn,
+            pts_90k=pts_90k,
+            epoch=epoch,
+            generation=known,
+            discontinuity=discontinuity,
+            discontinuity_sequence=self._discontinuity_sequence,
+            program_date_time_ms=self._clock_offset_ms + pts_90k // 90,
+        )
+        self._next_msn += 1
+        return self.current
+
+    @property
+    def learning(self) -> bool:
+        """Whether PART-TARGET of the generation is not certain yet."""
+        return self._deltas is not None
+
+    def learn_distance(self, distance_90k: int) -> bool:
+        """Take the distance of two pictures; True when PART-TARGET became known or another one."""
+        deltas, generation = self._deltas, self.generation
+        assert deltas is not None
+        assert generation is not None
+        deltas.append(distance_90k)
+        next_end_s = (sum(deltas) + distance_90k) / 90_000
+        if len(deltas) < _DELTAS_TO_LEARN and next_end_s <= self._options.part_target_s:
+            return False
+        declared = generation.video.video.frame_rate if generation.video is not None else None
+        frame_duration_s = cadence.frame_duration_s(deltas, declared)
+        generation.frame_rate = 1 / frame_duration_s
+        return self.learn_duration(frame_duration_s)
+
+    def learn_duration(self, frame_duration_s: Fraction) -> bool:
+        """Take a frame's duration for certain; True when PART-TARGET became known or another one."""
+        generation = self.generation
+        assert generation is not None
+        self._deltas = None
+        known = generation.part_target_s
+        if known is not None and cadence.fits(known, frame_duration_s):
+            return False
+        generation.part_target_s = cadence.part_target_s(frame_duration_s, self._options.part_target_s)
+        return True
+
+
+def same_media(one: Track | None, other: Track | None) -> bool:
+    """Whether two tracks need the same initialisation segment; the number a source gave them is no matter."""
+    if one is other:
+        return True
+    return (
+        one is not None
+        and other is not None
+        and one.config == other.config
+        and one.language == other.language
+    )
