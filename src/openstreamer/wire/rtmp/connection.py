@@ -95,6 +95,11 @@ class RtmpConnection:
         """What was received and waits for more."""
         return self._reader.buffered_bytes
 
+    @property
+    def peer_chunk_bytes(self) -> int:
+        """The chunk size the peer announced; FFmpeg uses the same for what it sends."""
+        return self._reader.chunk_bytes
+
     def receive_data(self, data: bytes) -> None:
         """Feed received bytes; then take :meth:`events` and :meth:`data_to_send`.
 

@@ -1,0 +1,1 @@
+"""What the server costs: ``make bench``, or ``python -m bench --help``."""
