@@ -169,9 +169,7 @@ def running_load(module: str, *arguments: str) -> Iterator[Load]:
         load.kill()
 
 
-def publisher(
-    server: Server, clip: Path, codes: Sequence[str], *extra: str
-) -> "contextlib.AbstractContextManager[Load]":
+def publisher(server: Server, clip: Path, codes: Sequence[str], *extra: str) -> AbstractContextManager[Load]:
     """All of ``codes`` published from one process."""
     return running_load("bench.publisher", server.rtmp, str(clip), *codes, *extra)
 
