@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openstreamer.control.durations import UNMATCHED_ROUTE, RequestDurations
-from openstreamer.stream.histogram import Histogram
 from openstreamer.control.loop_lag import PROBE_INTERVAL_S, LoopLag
+from openstreamer.stream.histogram import Histogram
 
 
 def test_a_value_counts_in_the_first_bucket_that_holds_it() -> None:

@@ -278,3 +278,17 @@ def test_the_second_code_that_a_url_may_mean_is_tried() -> None:
         assert status_of(node, "live/news") is StreamStatus.IDLE
 
     on_node(scenario)
+
+
+def test_an_input_that_is_not_supported_is_said_once() -> None:
+    async def scenario(node: Node) -> None:
+        node.store.put("news", inputs=[{"url": "srt://192.0.2.1:9000", "priority": 0}])
+        node.real_sources = True
+        await node.manager.apply("news")
+        await asyncio.sleep(1)
+        runtime = node.manager.runtime("news")
+        assert runtime is not None
+        assert runtime.reasons == ["input 0: srt:// inputs are not supported by this version"]
+        assert runtime.status is StreamStatus.DEGRADED
+
+    on_node(scenario)

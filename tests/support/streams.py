@@ -15,6 +15,7 @@ from openstreamer.store.records import Record, StreamRecord, TemplateRecord
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.manager import StreamManager
 from openstreamer.stream.pipeline import StreamPipeline
+from openstreamer.stream.wiring import open_source
 from tests.support.media import AUDIO, VIDEO, audio, video
 from tests.support.virtual_time import VirtualTimeLoop
 
@@ -105,6 +106,7 @@ class Node:
         self.store = MemoryConfiguration()
         self.sources: list[EndlessSource] = []
         self.build_failures: list[Exception] = []
+        self.real_sources = False
         self._loop = loop
         self.manager = StreamManager(self.store, self._build, loop.now_ns)
 
@@ -116,6 +118,8 @@ class Node:
         )
 
     def _open(self, chosen: Input) -> Source:
+        if self.real_sources:
+            return open_source(chosen)
         source = EndlessSource()
         self.sources.append(source)
         return source

@@ -84,6 +84,10 @@ def observe(pipeline: "StreamPipeline") -> Observation:
     else:
         seen.waits_for_publisher = ingest.waits_for_publisher
         seen.input_problem = ingest.problem
+        known = [said for said in seen.unsupported if said.startswith(f"input {ingest.priority}: ")]
+        if known:  # it is the problem: one cause, one reason
+            seen.input_problem = known[0]
+            seen.unsupported.remove(known[0])
     presentation = pipeline.presentation
     if presentation is not None:
         seen.output_progress_ns["hls"] = presentation.last_part_at_ns
