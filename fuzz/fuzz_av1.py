@@ -21,7 +21,8 @@ def run(data: bytes) -> None:
             check_configuration(config)
             assert Av1Config.from_av1c(config.av1c()) == config
         case b"s":
-            check_configuration(Av1Config(body))
+            if (header := av1.sequence_header_in(body)) is not None:
+                check_configuration(Av1Config(header))
         case _:
             _check_temporal_unit(body)
 

@@ -9,12 +9,12 @@ from openstreamer.config.codes import validate_stream_code
 from openstreamer.config.input_urls import parse_input_url
 from openstreamer.listen.http.ranges import UnsatisfiableRangeError, byte_range
 from openstreamer.listen.routing import stream_codes_of
-from openstreamer.media.errors import AccessError, ConfigError
+from openstreamer.media.errors import AccessError, ConfigError, RemoteProtocolError
 from openstreamer.packager.directives import Directives
 from openstreamer.packager.errors import BadRequest
 from openstreamer.wire.rtmp.names import path_and_query
 
-ALLOWED = (AccessError, ConfigError, BadRequest, UnsatisfiableRangeError)
+ALLOWED = (AccessError, ConfigError, BadRequest, RemoteProtocolError, UnsatisfiableRangeError)
 
 
 def run(data: bytes) -> None:

@@ -62,7 +62,8 @@ def test_a_new_source_continues_where_the_old_one_ended(first: int, second: int,
     assert_rising(old + new)
     video_start, audio_start = (of(new, track.id)[-1].dts_90k for track in (VIDEO, AUDIO))
     want = of(source(second, 1, audio_lead_90k=lead), AUDIO.id)[-1].dts_90k - (second + 24 * 3600)
-    assert audio_start - video_start == pytest.approx(want, abs=1)
+    # a seam of up to 2 ms is closed by counting samples on
+    assert audio_start - video_start == pytest.approx(want, abs=180)
 
 
 @given(st.integers(178_000, 10**10) | st.integers(-(10**10), -275_000), st.booleans())

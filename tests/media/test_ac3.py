@@ -160,6 +160,12 @@ def test_independent_programs_are_listed_and_the_first_one_is_counted() -> None:
     assert config.samples_in(unit) == 1536
 
 
+def test_a_payload_without_the_first_program_has_no_duration() -> None:
+    config = Eac3Config.from_sync_frame(_eac3_frame())
+    with pytest.raises(MediaError, match="first substream"):
+        config.samples_in(_eac3_frame(substream=1))
+
+
 @pytest.mark.parametrize(("blocks_code", "samples"), [(0, 256), (1, 512), (2, 768), (3, 1536)])
 def test_samples_follow_the_number_of_blocks(blocks_code: int, samples: int) -> None:
     frame = _eac3_frame(blocks_code=blocks_code)

@@ -70,12 +70,19 @@ def test_encoder_output_agrees_with_ffprobe(encoded: dict[str, Encoded]) -> None
     assert track.keys.count(True) > 1
 
 
-@given(st.integers(0, 3), st.integers(1, 65_536), st.integers(1, 65_536))
+@given(st.integers(0, 3), st.integers(1, 16_384), st.integers(1, 16_384))
 def test_profile_and_size_of_a_key_frame_are_read(profile: int, width: int, height: int) -> None:
     depth = 12 if profile >= 2 else 8
     config = Vp9Config.from_key_frame(_key_frame(profile, width, height, depth))
     assert (config.profile, config.width, config.height, config.bit_depth) == (profile, width, height, depth)
     assert config.colour == Colour(1, 1, 1, False)
+
+
+@pytest.mark.parametrize("size", [(65_536, 1), (1, 65_536)])
+def test_a_size_that_no_level_allows_is_refused(size: tuple[int, int]) -> None:
+    """MP4 has 16 bits for a side: 65536 would not fit."""
+    with pytest.raises(MediaError, match="exceeds every level"):
+        Vp9Config.from_key_frame(_key_frame(0, *size))
 
 
 @pytest.mark.parametrize("subsampling", [1, 2, 3])

@@ -277,7 +277,7 @@ class Eac3Config:
     def samples_in(self, payload: bytes) -> int:
         """How many samples at ``timescale`` this payload lasts: its frames of the first substream.
 
-        Raises :class:`MediaError` when the payload does not consist of sync frames.
+        Raises :class:`MediaError` when the payload does not consist of sync frames, or has none of those.
         """
         samples = position = 0
         while position < len(payload):
@@ -288,6 +288,8 @@ class Eac3Config:
             if bits >> 19 in _FIRST_SUBSTREAM:
                 samples += 1536 if bits >> 6 & 3 == 3 else 256 * _BLOCKS[bits >> 4 & 3]
             position += 2 * ((bits >> 8 & 0x7FF) + 1)
+        if not samples:
+            raise MediaError("E-AC-3: no frame of the first substream")
         return samples
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 from openstreamer.media.bits import BitReader
 from openstreamer.media.errors import MediaError
-from openstreamer.media.vui import UNSPECIFIED, Colour
+from openstreamer.media.vui import PICTURE_SIDE_MAX, UNSPECIFIED, Colour
 
 _SYNC_CODE = 0x498342
 _HEADER_BYTES = 16  # the fields read here need at most 13
@@ -49,6 +49,8 @@ class Vp9Config:
     def __post_init__(self) -> None:
         if self.profile > 3 or self.bit_depth not in (8, 10, 12) or self.chroma_subsampling > 3:
             raise MediaError("VP9: the profile, bit depth or chroma subsampling does not exist")
+        if max(self.width, self.height) > PICTURE_SIDE_MAX:
+            raise MediaError(f"VP9: a picture of {self.width}x{self.height} exceeds every level")
         if not 0 <= self.level <= 255:
             raise MediaError(f"VP9: there is no level {self.level}")
 
