@@ -104,6 +104,11 @@ class Behaviours:
             raise
         await respond(scope, send, 200, [], (b"waited",))
 
+    async def on_stubborn(self, scope: Any, receive: Any, send: Any) -> None:
+        """Goes on when its client leaves."""
+        await self.release.wait()
+        await respond(scope, send, 200, [], (b"at last",))
+
     async def on_watch(self, scope: Any, receive: Any, send: Any) -> None:
         """Learns from ``receive`` that its client left."""
         self.entered.set()

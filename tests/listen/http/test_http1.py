@@ -148,6 +148,9 @@ async def test_a_refused_body_is_not_read_and_its_answer_survives(app: Behaviour
     async with serving(app) as listener, connected(listener) as client:
         client.send(b"POST /reject-body HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n")
         client.send(b"x" * 500_000)
+        assert await until(lambda: listener.statistics.closed["done"] == 1)
+        client.send(b"x" * 500_000)
+        await client.writer.drain()
         answer = await client.answer()
         assert (answer.status, answer.body) == (413, b"too large")
         assert answer.headers["connection"] == "close"

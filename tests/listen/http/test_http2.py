@@ -170,6 +170,35 @@ async def test_rapid_reset_is_cut_off(app: Behaviours) -> None:
         assert len(app.scopes) < 200
 
 
+async def test_requests_that_were_reset_count_until_their_application_returns(app: Behaviours) -> None:
+    async with serving(app, max_concurrent_streams=2) as listener, connected2(listener) as client:
+        for _ in range(2):
+            client.h2.reset_stream(client.request("/stubborn"))
+        client.flush()
+        assert (await client.answer(client.request("/small"))).reset == ErrorCodes.REFUSED_STREAM
+        app.release.set()
+        assert await until(lambda: listener.statistics.requests_in_flight == 0)
+        assert (await client.answer(client.request("/small"))).body == b"small"
+
+
+async def test_a_client_with_open_windows_that_does_not_read_is_buffered_within_bounds(
+    app: Behaviours,
+) -> None:
+    async with serving(app, write_deadline_s=0.3) as listener, connected2(listener) as client:
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        client.h2.increment_flow_control_window(2**31 - 65_536)
+        for _ in range(3):
+            client.request("/endless")
+        assert listener._service is not None
+        service = listener._service
+        assert await until(lambda: any(connection.paused for connection in service.connections))
+        (connection,) = service.connections
+        assert connection.transport.get_write_buffer_size() < 500_000
+        async with asyncio.timeout(WITHIN_S):
+            await app.gone.wait()
+        assert listener.statistics.closed["slow client"] == 1
+
+
 async def test_a_ping_flood_is_cut_off(app: Behaviours) -> None:
     async with serving(app) as listener, connected2(listener) as client:
         for n in range(5000):

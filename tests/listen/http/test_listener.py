@@ -70,6 +70,8 @@ async def test_more_connections_of_one_address_than_allowed_are_turned_away(app:
         async with connected(listener) as fourth:
             fourth.get("/small")
             assert (await fourth.answer()).status == 200
+            async with connected(listener) as fifth:
+                assert (await fifth.closed())[:12] == b"HTTP/1.1 503"
 
 
 async def test_more_connections_than_allowed_are_turned_away(app: Behaviours) -> None:
@@ -237,9 +239,11 @@ async def test_pending_handshakes_count_as_connections(app: Behaviours, context:
 
 
 async def test_closing_gives_up_pending_handshakes(app: Behaviours, context: ssl.SSLContext) -> None:
-    async with serving(app, tls=context) as listener, connected(listener) as client:
+    limits = {"header_deadline_s": 10 * WITHIN_S}
+    async with serving(app, tls=context, **limits) as listener, connected(listener) as client:
         assert await until(lambda: listener.statistics.open_connections == 1)
-        await listener.close(0)
+        async with asyncio.timeout(WITHIN_S):
+            await listener.close(0)
         await client.closed()
         assert listener.statistics.open_connections == 0
 
