@@ -91,3 +91,20 @@ def test_an_unknown_path_is_a_404_with_a_reason(shared_server: Server) -> None:
     answer = httpx.get(shared_server.url("/nobody/index.m3u8"))
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "STREAM_NOT_FOUND"
+
+
+def test_an_encoder_takes_the_place_of_one_that_hangs(server: Server, tmp_path: Path) -> None:
+    server.put_stream("news", stream_key="s3cret")
+    command = ffmpeg_publish(server.publish_url("news", "?key=s3cret"))
+    with peer(*command, log=tmp_path / "hanging.log") as hanging:
+        server.wait_for_status("news", "active")
+        hanging.send_signal(signal.SIGSTOP)
+        runtime = server.wait_for_status("news", "degraded")
+        assert "nothing for" in runtime["reasons"][0]
+        with peer(*command, log=tmp_path / "second.log") as second:
+            runtime = server.wait_for_status("news", "active")
+            assert runtime["reasons"] == []
+            hanging.send_signal(signal.SIGCONT)
+            assert hanging.wait(20) != 0
+            assert second.poll() is None
+            assert server.runtime("news")["status"] == "active"

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from openstreamer.failover.timeline import Timeline
 from openstreamer.hub import Hub
 from openstreamer.media.errors import SourceEnded, SourceRejected, SourceUnreachable
@@ -10,9 +12,9 @@ from openstreamer.media.frame import Frame
 from openstreamer.sources.base import Source
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.ingest import Ingest, IngestTotals
-from openstreamer.stream.publish import PublishPoint, PublishRequest
+from openstreamer.stream.publish import PublishPoint, PublishRefused, PublishRequest
 from tests.support.media import video
-from tests.support.sources import ScriptedSource
+from tests.support.sources import PausingSource, ScriptedSource
 from tests.support.virtual_time import VirtualTimeLoop, run_virtual
 
 
@@ -176,5 +178,39 @@ def test_a_refused_source_is_remembered_with_its_words() -> None:
         rig = Rig(loop, [ScriptedSource([SourceRejected("codec Speex is not supported")])])
         await rig.run_for(0.1)
         assert rig.ingest.problem == "input: codec Speex is not supported"
+
+    virtual(scenario)
+
+
+def test_a_silent_publisher_stays_until_it_sends_again_or_another_takes_over() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        hub, point = Hub(), PublishPoint("news", stream_key=None, clock_ns=loop.now_ns)
+        ingest = Ingest(
+            "news",
+            url="publish://",
+            priority=0,
+            hub=hub,
+            timeline=Timeline(0),
+            silence_s=2.0,
+            totals=IngestTotals(),
+            latency=Histogram((1.0,)),
+            point=point,
+            clock_ns=loop.now_ns,
+        )
+        running = loop.create_task(ingest.run())
+        first = PausingSource([second(0)], pause_s=20.0, then=[second(1)])
+        slot = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.1:1"))
+        publishing = loop.create_task(slot.run(first))
+        await asyncio.sleep(15)
+        assert not publishing.done()
+        await asyncio.sleep(10)
+        assert hub.end == 50
+        assert not ingest.failures
+        successor = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.2:1"))
+        assert point.slot is successor
+        with pytest.raises(PublishRefused):
+            await publishing
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     virtual(scenario)

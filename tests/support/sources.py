@@ -42,3 +42,20 @@ class ScriptedSource:
             raise step
         self.statistics.received_bytes += sum(len(frame.payload) for frame in step)
         return step
+
+
+class PausingSource(ScriptedSource):
+    """Plays its script, says nothing for ``pause_s``, and plays another."""
+
+    def __init__(
+        self, script: list[list[Frame] | Exception], *, pause_s: float, then: list[list[Frame] | Exception]
+    ) -> None:
+        super().__init__(script)
+        self._pause_s = pause_s
+        self._then = list(then)
+
+    async def receive(self) -> list[Frame]:
+        if not self._script and self._then:
+            await asyncio.sleep(self._pause_s)
+            self._script, self._then = self._then, []
+        return await super().receive()

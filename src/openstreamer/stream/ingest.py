@@ -5,6 +5,7 @@ is observed here and read by the status.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -64,7 +65,7 @@ class Ingest:
     """The runner of one input.
 
     Exactly one of ``open_source`` (pull inputs) and ``point`` (``publish://``) is given. ``silence_s`` is how
-    long an open source may deliver nothing.
+    long a pulled source may deliver nothing before it is opened again.
     """
 
     def __init__(
@@ -142,12 +143,15 @@ class Ingest:
         hub, timeline, latency, silence_s = self._hub, self._timeline, self._latency, self._silence_s
         recheck_s = silence_s / SILENCE_CHECKS
         epoch_before = timeline.epoch
+        # A silent publisher is not sent away: its encoder may come back on the same connection, and until
+        # then any other may take its slot over. The listener ends connections that are dead.
+        pulls = self.point is None
         try:
-            async with asyncio.timeout(FIRST_FRAME_DEADLINE_S) as deadline:
+            async with asyncio.timeout(FIRST_FRAME_DEADLINE_S if pulls else None) as deadline:
                 frames = await source.receive()
                 timeline.begin_epoch()
                 self.problem = None
-                recheck_at_s = 0.0
+                recheck_at_s = 0.0 if pulls else math.inf
                 with hub.writer() as writer:
                     while True:
                         now_ns = self._clock_ns()
