@@ -26,10 +26,10 @@ LARGEST_CHUNK_BYTES = 2100
 
 def run(data: bytes) -> None:
     first = data[0] if data else 0
-    stream = (b"" if first & 1 else HANDSHAKE) + data[1:]
-    whole = _events([stream], accept=False)
-    assert whole == _events(list(pieces_of(stream, first >> 1)), accept=False)
-    _events(list(pieces_of(stream, 300)), accept=True)
+    before = [] if first & 1 else [HANDSHAKE]
+    whole = _events([*before, data[1:]], accept=False)
+    assert whole == _events([*before, *pieces_of(data[1:], first >> 1)], accept=False)
+    _events([*before, *pieces_of(data[1:], 300)], accept=True)
 
 
 def _events(pieces: list[bytes], *, accept: bool) -> tuple[list[str], str]:

@@ -165,7 +165,7 @@ def sequences(draw: st.DrawFn) -> Sequence:
         level=level,
         tier=draw(st.integers(0, 1)) if level > 7 else 0,
         points=draw(st.integers(1, 32)),
-        width=draw(st.integers(1, 65_536)),
+        width=draw(st.integers(1, 65_535)),
         height=draw(st.integers(1, 32_768)),
         depth=depth,
         monochrome=monochrome,

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 from openstreamer.media.bits import BitReader
 from openstreamer.media.errors import MediaError
-from openstreamer.media.vui import PICTURE_SIDE_MAX, Colour, plausible_frame_rate
+from openstreamer.media.vui import Colour, plausible_frame_rate
 
 # obu_type, 6.2.2
 OBU_SEQUENCE_HEADER = 1
@@ -23,6 +23,7 @@ SEQUENCE_HEADER_BYTES_MAX = 1_024  # 32 operating points need about 300
 OBUS_PER_TEMPORAL_UNIT_MAX = 16_384
 
 _LEB128_BYTES_MAX = 8
+_SIDE_MAX = 65_535  # 65536 can be said as well, but MP4 has 16 bits for a side
 _SELECT = 2  # SELECT_SCREEN_CONTENT_TOOLS and SELECT_INTEGER_MV
 _IDENTITY_SRGB = (1, 13, 0)
 
@@ -156,7 +157,7 @@ def parse_sequence_header(obu: bytes) -> Av1SequenceHeader:
         level, tier = _read_operating_points(reader, decoder_model_bits)
     width_bits, height_bits = reader.u(4) + 1, reader.u(4) + 1
     width, height = reader.u(width_bits) + 1, reader.u(height_bits) + 1
-    if width > 4 * PICTURE_SIDE_MAX or height > 4 * PICTURE_SIDE_MAX:
+    if max(width, height) > _SIDE_MAX:
         raise MediaError(f"AV1 sequence header: {width}x{height} is beyond every level")
     _skip_coding_tools(reader, reduced)
     depth, monochrome, colour, subsampling, position = _read_colour_config(reader, profile)

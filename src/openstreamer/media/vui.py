@@ -7,7 +7,7 @@ from openstreamer.media.bits import BitReader
 
 EXTENDED_SAR = 255
 FRAME_RATE_MAX = 300  # encoders with a millisecond time base declare 1000: that is no frame rate
-PICTURE_SIDE_MAX = 16_888  # the longest side that any level of H.264, H.265, AV1 or VP9 allows
+PICTURE_SIDE_MAX = 16_888  # the longest side that any level of H.264, H.265 or VP9 allows
 
 # Table E-1, by aspect_ratio_idc; 0 is unspecified, which every player takes as square
 _ASPECT_RATIOS = (
