@@ -1,12 +1,15 @@
 """One RTMP connection: joins the protocol machine, the transport, and the stream it publishes to."""
 
 import asyncio
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import assert_never, cast
 
 import structlog
 
 from openstreamer.listen.routing import stream_codes_of
+from openstreamer.listen.rtmp.low_water import LOOK_EVERY_S, LowWaterMark
 from openstreamer.listen.rtmp.service import RtmpService
 from openstreamer.media.errors import (
     AccessError,
@@ -61,6 +64,7 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         self._machine = RtmpServer(limits=service.limits.protocol, chunk_bytes=service.limits.chunk_bytes)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._low_water_timer: asyncio.TimerHandle | None = None
         self._received_bytes = 0
         self._last_data_s = 0.0
         self._leaving = False  # sent away: what still arrives is not read
@@ -109,8 +113,9 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         return False  # closes the transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._low_water_timer):
+            if timer is not None:
+                timer.cancel()
         reason = f": {exc.strerror or exc}" if isinstance(exc, OSError) else ""
         self._end_source(SourceUnreachable(f"rtmp: the publisher's connection was lost{reason}"))
         self._transport = None
@@ -212,6 +217,7 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         service.statistics.publishing += 1
         service.statistics.published += 1
         self._arm(service.limits.silence_deadline_s, self._check_silence)
+        self._follow_rate(LowWaterMark(self._received_bytes))
         logger.info("publish_started", stream=slot.code, protocol=service.protocol, peer=self.peer)
         task = spawn(self._serve(slot, source), name=f"stream/{slot.code}/{service.protocol}-publish")
         service.watch(task)
@@ -315,6 +321,18 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._service.loop.call_later(delay_s, action)
+
+    def _follow_rate(self, mark: LowWaterMark) -> None:
+        """Keep the socket's low-water mark in step with what the publisher sends."""
+        transport = self._transport
+        if transport is None:
+            return
+        if mark.look(self._received_bytes):
+            with suppress(OSError):  # the peer is gone: connection_lost follows
+                transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_RCVLOWAT, mark.mark_bytes
+                )
+        self._low_water_timer = self._service.loop.call_later(LOOK_EVERY_S, self._follow_rate, mark)
 
     def _flush(self) -> None:
         data = self._machine.data_to_send()
