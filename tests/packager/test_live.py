@@ -491,3 +491,9 @@ def test_a_picture_joins_a_stream_that_had_sound_only() -> None:
     assert_no_problems(watched)
     assert not any(s.gap for s in watched.video + watched.audio)
     assert watched.video[0].opening.discontinuity
+
+
+def test_the_last_segment_of_audio_alone_is_as_long_as_its_audio() -> None:
+    watched = Watched(blind=True).run(MadeStream(seconds=3.6, video=None)).flush()
+
+    assert watched.audio[-1].duration_s == pytest.approx(0.6, abs=0.03)

@@ -120,7 +120,8 @@ class LivePackager:
             return []
         self._release_audio(None)
         self._apply_cuts()
-        until_90k = opening.pts_90k if self._video_now_90k is None else self._video_now_90k
+        ends = [track.end_90k for track in self.tracks if track.segment is not None]
+        until_90k = max(opening.pts_90k, *ends)
         for track in self.tracks:
             if track.segment is not None:
                 track.end(until_90k)
@@ -239,15 +240,17 @@ class LivePackager:
         assert generation is not None
         for track in self.tracks:
             track.retarget(generation)
+            track.window.forget_lines()
 
     # -- audio follows -------------------------------------------------------------------------------
 
     def _advance_audio(self) -> None:
         waiting = self._waiting
-        if self._openings.current is None and not self._starts_without_video():
-            return
         now = self._video_now_90k
-        assert now is not None
+        if now is None:
+            if not self._starts_without_video():
+                return
+            now = self._video_now_90k = waiting[0].pts_90k
         if not waiting:
             self._fill_with_silence(now)
         elif waiting[-1].pts_90k - now > SILENCE_90K:
@@ -261,10 +264,7 @@ class LivePackager:
     def _starts_without_video(self) -> bool:
         """Whether the first key frame was waited for long enough. Until then all audio waits with it."""
         waiting = self._waiting
-        if not waiting or waiting[-1].pts_90k - waiting[0].pts_90k <= START_WITHOUT_VIDEO_90K:
-            return False
-        self._video_now_90k = waiting[0].pts_90k
-        return True
+        return bool(waiting) and waiting[-1].pts_90k - waiting[0].pts_90k > START_WITHOUT_VIDEO_90K
 
     def _fill_with_silence(self, now: int) -> None:
         """Nothing of the audio waits: when it is too far behind, coded silence takes its place."""
@@ -381,6 +381,7 @@ class LivePackager:
 
     def _push_audio_only(self, frames: Sequence[Frame]) -> None:
         audio_id = self._audio_track.id if self._audio_track is not None else None
+        self._video_now_90k = None
         for frame in frames:
             if frame.track.id != audio_id:
                 self.dropped_frames += 1

@@ -51,7 +51,7 @@ def low_latency_playlist(window: TrackWindow, terms: Terms, reports: Sequence[Re
     parts_from = _first_with_parts(window, listed, terms)
     previous: Segment | None = None
     for segment in listed[skipped:]:
-        lines.append(_closed(segment, previous, with_parts=segment.msn >= parts_from))
+        lines.append(_closed(segment, previous, terms if segment.msn >= parts_from else None))
         previous = segment
     lines += _live_edge(window, previous, terms)
     lines += [
@@ -65,7 +65,7 @@ def classic_playlist(segments: Sequence[Segment], target_duration_s: int, *, end
     lines = _common_head(segments, target_duration_s)
     previous: Segment | None = None
     for segment in segments:
-        lines.append(_closed(segment, previous, with_parts=False))
+        lines.append(_closed(segment, previous, None))
         previous = segment
     if ended:
         lines.append(m3u8.ENDLIST)
@@ -128,15 +128,16 @@ def _count_beyond(listed: Sequence[Segment], distance_s: float) -> int:
     return 0
 
 
-def _closed(segment: Segment, previous: Segment | None, *, with_parts: bool) -> str:
-    """The lines of a complete segment, rendered once, but for an EXT-X-MAP that depends on its neighbour."""
-    if with_parts:
+def _closed(segment: Segment, previous: Segment | None, terms: Terms | None) -> str:
+    """The lines of a complete segment, with its parts if ``terms`` are given. Rendered once, but for an
+    EXT-X-MAP that depends on its neighbour."""
+    if terms is not None:
         if segment.lines_with_parts is None:
-            segment.lines_with_parts = "\n".join(_segment_lines(segment, with_parts=True))
+            segment.lines_with_parts = "\n".join(_segment_lines(segment, terms))
         text = segment.lines_with_parts
     else:
         if segment.lines is None:
-            segment.lines = "\n".join(_segment_lines(segment, with_parts=False))
+            segment.lines = "\n".join(_segment_lines(segment, None))
         text = segment.lines
     initialization = _map_before(segment, previous)
     return text if initialization is None else f"{initialization}\n{text}"
@@ -150,10 +151,10 @@ def _map_before(segment: Segment, previous: Segment | None) -> str | None:
     return m3u8.media_initialization(init.name + URI_END)
 
 
-def _segment_lines(segment: Segment, *, with_parts: bool) -> list[str]:
+def _segment_lines(segment: Segment, terms: Terms | None) -> list[str]:
     lines = _opening_lines(segment)
-    if with_parts:
-        lines += _part_lines(segment)
+    if terms is not None:
+        lines += _part_lines(segment, terms)
     if segment.gap:
         lines.append(m3u8.GAP)
     lines += [m3u8.extinf(segment.duration_s), segment_name(segment, segment.kind.value) + URI_END]
@@ -170,11 +171,13 @@ def _opening_lines(segment: Segment) -> list[str]:
     return lines
 
 
-def _part_lines(segment: Segment) -> list[str]:
+def _part_lines(segment: Segment, terms: Terms) -> list[str]:
+    """A frame that stands longer than PART-TARGET cannot be split: its part is said to last PART-TARGET, as
+    section 4.4.4.9 demands, and EXTINF of the segment has the true sum."""
     kind = segment.kind.value
     return [
         m3u8.part(
-            part.duration_s,
+            min(part.duration_s, terms.part_target_s),
             part_name(kind, segment.msn, part.index) + URI_END,
             independent=part.independent,
         )
@@ -193,7 +196,7 @@ def _live_edge(window: TrackWindow, previous: Segment | None, terms: Terms) -> l
         initialization = _map_before(growing, previous)
         if initialization is not None:
             lines.append(initialization)
-        lines += _opening_lines(growing) + _part_lines(growing)
+        lines += _opening_lines(growing) + _part_lines(growing, terms)
     hint = part_name(window.kind.value, growing.msn, len(growing.parts))
     lines.append(m3u8.preload_hint_part(hint + URI_END))
     return lines

@@ -24,7 +24,7 @@ class Init:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A partial segment: one CMAF chunk. ``duration_s`` is what the playlist says."""
+    """A partial segment: one CMAF chunk, and how long it really lasts."""
 
     index: int
     duration_s: float

@@ -95,6 +95,11 @@ class TrackPackager:
     def _restart_clock(self) -> None:
         """The decoder configuration changed: what was counted in the old timescale is void."""
 
+    @property
+    def end_90k(self) -> int:
+        """Where the newest frame ends on the stream's clock, or where the first one is due."""
+        raise NotImplementedError
+
     def retarget(self, generation: Generation) -> None:
         """PART-TARGET of ``generation`` became known."""
         segment = self.segment
@@ -134,7 +139,7 @@ class TrackPackager:
             return
         segment.duration_s = (self._segment_end - self._segment_start) / self.timescale_hz
         stands_for_s = (until_90k - segment.start_pts_90k) / 90_000
-        if abs(stands_for_s - segment.duration_s) > _SILENCE_S:
+        if stands_for_s > 0 and abs(stands_for_s - segment.duration_s) > _SILENCE_S:
             segment.duration_s = stands_for_s
 
     def _close_part(self) -> None:
@@ -145,11 +150,6 @@ class TrackPackager:
         self._sequence_number += 1
         independent, data = self._fragment(b"" if index else SEGMENT_TYPE)
         duration_s = self._part_ticks / self.timescale_hz
-        target_s = segment.opening.generation.part_target_s
-        # A frame that stands longer than PART-TARGET (variable frame rate) cannot be split: the part is said
-        # to last PART-TARGET, as section 4.4.4.9 demands, and EXTINF of the segment has the true sum.
-        if target_s is not None and duration_s > target_s:
-            duration_s = target_s
         if index == 0:
             segment.independent = independent
         if self._segment_start is None:
@@ -180,6 +180,11 @@ class VideoPackager(TrackPackager):
     def collects(self) -> bool:
         """Whether a part is growing."""
         return bool(self._payloads)
+
+    @property
+    def end_90k(self) -> int:
+        assert self.segment is not None
+        return max(self._last_at + self._nominal, self.segment.start_pts_90k)
 
     @property
     def last_decode_90k(self) -> int:
@@ -277,7 +282,6 @@ class AudioPackager(TrackPackager):
 
     @property
     def end_90k(self) -> int:
-        """Where the newest frame ends, or where the first one is due."""
         if self._next_at is not None:
             return rescale(self._next_at, self.timescale_hz, 90_000)
         assert self.segment is not None

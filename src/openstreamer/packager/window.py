@@ -58,6 +58,11 @@ class TrackWindow:
         if gone.init is not None and gone.init is not needed:
             self._inits.pop(gone.init.number, None)
 
+    def forget_lines(self) -> None:
+        """PART-TARGET changed: lines with parts are rendered anew."""
+        for segment in self.closed:
+            segment.lines_with_parts = None
+
     @property
     def listed(self) -> Sequence[Segment]:
         """The complete segments that a playlist lists."""
