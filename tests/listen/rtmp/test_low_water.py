@@ -1,12 +1,14 @@
 """The kernel keeps crumbs of a publication back, but never for long."""
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 
 import pytest
 
 from openstreamer.listen.rtmp.low_water import HELD_BACK_S, LOOK_EVERY_S, MOST_BYTES, LowWaterMark
-from openstreamer.wire.rtmp import RtmpClient
 from tests.listen.rtmp.conftest import MakeServer, Server
 from tests.support.clips import clip
 from tests.support.waiting import until
@@ -39,30 +41,32 @@ def test_a_rate_that_hardly_changes_costs_no_system_call() -> None:
     assert not mark.look(60_000 + 70_000 + 55_000)
 
 
-def sockets_of(server: Server) -> list[socket.socket]:
-    """The sockets that the listener has open to its publishers."""
-    connections = server.listener._service.connections
-    return [connection._transport.get_extra_info("socket") for connection in connections]
+def accepted_socket(server: Server) -> socket.socket:
+    """The socket of the only publisher, on the listener's side."""
+    (connection,) = server.listener._service.connections
+    return connection._transport.get_extra_info("socket")
+
+
+def mark_of(accepted: socket.socket) -> int:
+    return accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+
+
+def unread_bytes(accepted: socket.socket) -> int:
+    return int.from_bytes(fcntl.ioctl(accepted.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 async def test_a_fast_publisher_gets_a_mark_and_its_last_words_are_read_all_the_same(
     make_server: MakeServer,
 ) -> None:
     server = await make_server()
-    frames = clip("h264")
-    async with server.publisher(client=RtmpClient()) as publisher:
-
-        def marked() -> bool:
-            return any(s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) > 1 for s in sockets_of(server))
-
-        async def flood() -> None:
-            while not marked():
-                await publisher.send(frames)
-                await asyncio.sleep(0)
-
-        async with asyncio.timeout(20):
-            await flood()
-        # Leaving the block sends a few bytes, far below the mark, and leaves the connection open for them.
+    async with server.publisher() as publisher, asyncio.timeout(20):
+        accepted = accepted_socket(server)
+        while mark_of(accepted) < MOST_BYTES:
+            await publisher.send(clip("h264"))
+            await asyncio.sleep(0)
+        while unread_bytes(accepted) > MOST_BYTES // 2:
+            await asyncio.sleep(0)
+        # A few bytes, far below the mark, on a connection that stays open.
         publisher._client.send_close(publisher._stream_id)
         await publisher._flush()
         assert await until(lambda: bool(server.stream.ends))

@@ -28,7 +28,7 @@ class LowWaterMark:
         self.mark_bytes = 1
 
     def look(self, received_bytes: int) -> bool:
-        """``received_bytes`` have come in all, ``LOOK_EVERY_S`` after the last look. True if the mark changed.
+        """``received_bytes`` have come in all, ``LOOK_EVERY_S`` after the last look. True if it changed.
 
         A publisher that sends little or nothing has a mark of one byte: everything is read at once.
         """
