@@ -1,6 +1,7 @@
 import asyncio
 import errno
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -170,3 +171,16 @@ def test_the_end_of_a_stream_deletes_nothing_that_is_not_its_own(tmp_path: Path)
     assert inner.exists()
     assert sorted(path.name for path in (tmp_path / "region").iterdir()) == ["logo.png", "north"]
     assert outer.statistics.error is None
+
+
+def test_a_directory_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
+    directory = DiskDirectory(tmp_path / "news")
+    live = watched()
+    directory.sync(disk_image(live.presentation.packager))
+    shutil.rmtree(tmp_path / "news")
+    directory.sync(disk_image(live.presentation.packager))
+    assert directory.statistics.error is not None
+
+    directory.sync(disk_image(live.presentation.packager))
+    assert directory.statistics.error is None
+    assert all((tmp_path / "news" / f"video_{segment.msn}.m4s").exists() for segment in live.video)
