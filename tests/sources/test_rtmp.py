@@ -53,6 +53,21 @@ async def test_frames_come_in_batches_and_the_end_comes_last() -> None:
     assert source.statistics.received_bytes == sum(len(tag.payload) for tag in tags_of(CLIP))
 
 
+async def test_tracks_go_with_the_frames_even_when_a_change_was_read_already() -> None:
+    tap = Tap()
+    source = RtmpPublishSource(tap, limits=QueueLimits(max_queued_s=0.5))
+    feed(source)
+    for tag in tags_of(clip("h265", "opus")):
+        source.feed_media(MediaReceived(tag.is_video, 1, 2000 + tag.timestamp_ms, tag.payload))
+    seen: list[list[str]] = []
+    while source.queued_bytes:
+        frames = await source.receive()
+        assert all(any(frame.track is track for track in source.tracks) for frame in frames)
+        assert tap.paused is (source.queued_bytes > 0)
+        seen.append([track.codec for track in source.tracks])
+    assert (seen[0], seen[-1]) == (["h264", "aac"], ["h265", "opus"])
+
+
 async def test_a_waiting_stream_is_woken_by_the_first_frame() -> None:
     source = RtmpPublishSource(Tap())
     async with asyncio.TaskGroup() as group:

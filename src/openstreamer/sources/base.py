@@ -37,7 +37,8 @@ class Source(Protocol):
 
     - the first frame of every video track is a key frame, and its ``track.config`` has all parameter sets;
     - ``tracks`` is complete when the first frames are returned, so that a consumer need not guess whether
-      audio is still to come; a later change is a new ``Track`` object with the same ``id``;
+      audio is still to come; a later change is a new ``Track`` object with the same ``id``, and ``receive``
+      returns no frames of both in one list: ``tracks`` always goes with what was returned last;
     - timestamps are in 90 kHz of the source's own origin, already unwrapped; DTS do not fall per track;
     - ``receive`` never returns an empty list, and raises a :class:`SourceError` subclass when there is no
       more: ``SourceEnded``, ``SourceUnreachable``, ``SourceRejected``, ``SourceStalled``;

@@ -64,6 +64,7 @@ class RtmpPublishSource:
         self._max_queued_90k = int(limits.max_queued_s * TICKS_PER_SECOND)
         self._protocol = protocol
         self._frames: list[Frame] = []
+        self._tracks: tuple[Track, ...] = ()  # those of the frames that receive returned last
         self._queued_bytes = 0
         self._queued_since_ns: int | None = None
         self._arrived_ns: int | None = None
@@ -91,19 +92,39 @@ class RtmpPublishSource:
                 raise self._failure
             self._arrived.clear()
             await self._arrived.wait()
-        frames = self._frames
-        self._frames = []
+        frames, self._frames = self._frames, []
+        announced = self._decoder.tracks
+        if announced != self._tracks or not all(frame.track in announced for frame in frames):
+            count = self._follow_tracks(frames, announced)
+            frames, self._frames = frames[:count], frames[count:]
+        self._arrived_ns = self._queued_since_ns
+        if self._frames:
+            self._queued_bytes = sum(len(frame.payload) for frame in self._frames)
+            return frames
         self._queued_bytes = 0
-        self._arrived_ns, self._queued_since_ns = self._queued_since_ns, None
+        self._queued_since_ns = None
         if self._paused:
             self._paused = False
             self._connection.resume_publisher()
         return frames
 
+    def _follow_tracks(self, frames: list[Frame], announced: tuple[Track, ...]) -> int:
+        """Set ``tracks`` to those of the first frames, and return how many frames have these: the decoder may
+        have read on over a change."""
+        present: dict[int, Track] = {}
+        count = 0
+        for frame in frames:
+            if present.setdefault(frame.track.id, frame.track) is not frame.track:
+                break
+            count += 1
+        before = {track.id: track for track in self._tracks}
+        self._tracks = tuple(present.get(track.id) or before.get(track.id, track) for track in announced)
+        return count
+
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """The tracks known so far, video first."""
-        return self._decoder.tracks
+        """The tracks known so far, video first; those of the frames that ``receive`` returned last."""
+        return self._tracks or self._decoder.tracks
 
     @property
     def protocol(self) -> str:
