@@ -164,12 +164,15 @@ def ffmpeg_publish(url: str, *, size: str = "640x360", rate: str = "25", gop: in
     )
 
 
-def ffprobe(url: str, *, seconds: float = 4.0) -> dict[str, Any]:
-    """Streams, and packet counts over some seconds, as ffprobe reads them."""
+def ffprobe(url: str, *, seconds: float = 4.0, from_start: bool = False) -> dict[str, Any]:
+    """Streams, and packet counts over some seconds, as ffprobe reads them; ``from_start`` begins a live
+    playlist with its oldest segment."""
     result = subprocess.run(
         [
             *("ffprobe", "-v", "error", "-of", "json", "-show_streams", "-count_packets"),
-            *("-read_intervals", f"%+{seconds:g}", url),
+            *("-read_intervals", f"%+{seconds:g}"),
+            *(("-live_start_index", "0") if from_start else ()),
+            url,
         ],
         capture_output=True,
         timeout=60,
