@@ -58,3 +58,7 @@ def test_a_declared_rate_that_the_frames_contradict_is_not_believed() -> None:
 
 def test_an_odd_rate_is_taken_as_measured() -> None:
     assert frame_duration_s([9000 * 7 // 10] * 3, None) == Fraction(7, 100)
+
+
+def test_rounded_distances_are_moved_to_the_standard_rate_they_came_from() -> None:
+    assert frame_duration_s([42 * 90] * 3, None) == 1 / NTSC_FILM
