@@ -13,6 +13,8 @@ from pathlib import Path
 
 CORPUS = Path(__file__).parent.parent / "tests" / "fuzz" / "corpus"
 
+MAX_PIECES = 100
+
 _LENGTH = struct.Struct(">H")
 _PREFIX = "fuzz_"
 
@@ -70,9 +72,10 @@ def write_corpus(name: str, inputs: Iterable[bytes]) -> None:
 
 
 def pieces_of(data: bytes, size: int) -> Iterator[bytes]:
-    """``data`` in pieces of ``size`` bytes."""
-    for start in range(0, len(data), max(1, size)):
-        yield data[start : start + max(1, size)]
+    """``data`` in pieces of ``size`` bytes, or of more so that there are not too many to be fast."""
+    size = max(1, size, len(data) // MAX_PIECES)
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
 
 
 def records_of(data: bytes) -> Iterator[tuple[int, bytes]]:
