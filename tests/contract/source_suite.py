@@ -185,7 +185,7 @@ class SourceContract:
     async def test_cancelling_the_connect_returns_at_once_and_leaves_nothing(self) -> None:
         for turns in self.turns_while_connecting:
             async with self.rig() as rig, nothing_left_behind():
-                task = asyncio.get_running_loop().create_task(enter_and_leave(rig.source))
+                task = asyncio.get_running_loop().create_task(use_for_ever(rig.source))
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 await cancel(task)
@@ -240,9 +240,10 @@ async def error_of(source: Source) -> SourceError:
                 return err
 
 
-async def enter_and_leave(source: Source) -> None:
+async def use_for_ever(source: Source) -> None:
     async with source:
-        await receive(source)
+        while True:
+            await source.receive()
 
 
 async def cancel(task: "asyncio.Task[None]") -> None:
