@@ -8,6 +8,7 @@ from openstreamer.wire.mp4.init import init_segment
 from openstreamer.wire.pipe_tracks import parse_tracks, serialise_tracks
 
 LONGEST_SIDE = 65_536
+LONGEST_PAYLOAD_SAMPLES = 64 * 1536
 
 
 def check_configuration(config: CodecConfig) -> None:
@@ -42,5 +43,5 @@ def samples_or_none(config: AudioConfig, payload: bytes) -> int | None:
         samples = config.samples_in(payload)
     except MediaError:
         return None
-    assert 0 < samples <= 10_000
+    assert 0 < samples <= LONGEST_PAYLOAD_SAMPLES
     return samples

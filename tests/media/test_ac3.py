@@ -166,6 +166,12 @@ def test_a_payload_without_the_first_program_has_no_duration() -> None:
         config.samples_in(_eac3_frame(substream=1))
 
 
+def test_a_payload_of_endless_small_frames_is_refused() -> None:
+    config = Eac3Config.from_sync_frame(_eac3_frame())
+    with pytest.raises(MediaError, match="more than 64 sync frames"):
+        config.samples_in(b"".join(b"\x0b\x77\x00\x02\x34\x80" for _ in range(100_000)))
+
+
 @pytest.mark.parametrize(("blocks_code", "samples"), [(0, 256), (1, 512), (2, 768), (3, 1536)])
 def test_samples_follow_the_number_of_blocks(blocks_code: int, samples: int) -> None:
     frame = _eac3_frame(blocks_code=blocks_code)

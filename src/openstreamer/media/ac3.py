@@ -12,6 +12,7 @@ from openstreamer.media.bits import BitReader
 from openstreamer.media.errors import MediaError
 
 FRAMES_MAX = 1_024  # in one piece of data
+PAYLOAD_FRAMES_MAX = 64  # in one access unit; eight programs of one-block frames have 48
 AC3_SAMPLES_PER_FRAME = 1_536  # six blocks of 256
 SUBSTREAMS_MAX = 8  # independent ones: num_ind_sub has 3 bits
 DEPENDENTS_MAX = 15  # num_dep_sub has 4 bits
@@ -277,10 +278,14 @@ class Eac3Config:
     def samples_in(self, payload: bytes) -> int:
         """How many samples at ``timescale`` this payload lasts: its frames of the first substream.
 
-        Raises :class:`MediaError` when the payload does not consist of sync frames, or has none of those.
+        Raises :class:`MediaError` when the payload does not consist of sync frames, has none of those, or
+        too many.
         """
-        samples = position = 0
+        samples = position = frames = 0
         while position < len(payload):
+            frames += 1
+            if frames > PAYLOAD_FRAMES_MAX:
+                raise MediaError(f"E-AC-3: more than {PAYLOAD_FRAMES_MAX} sync frames in one payload")
             if payload[position : position + 2] != _SYNC_WORD or position + 5 > len(payload):
                 raise MediaError("E-AC-3: the sync word is missing")
             # strmtyp (2 bits), substreamid (3), frmsiz (11), fscod (2), numblkscod (2)
