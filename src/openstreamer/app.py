@@ -157,8 +157,13 @@ def _greet(node: NodeView, *, demo: bool) -> None:
     if "rtmps" in bound:
         lines.append(f"              rtmps://{_reachable(bound['rtmps'])}/live/<stream code>")
     lines.append(f"  API         {web}/swagger/")
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+    except OSError:
+        # The disk behind a redirection is full, or the reader has left: no reason not to serve. What is left
+        # in the buffer must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _reachable(bound: str) -> str:

@@ -2,9 +2,23 @@
 
 import logging
 import sys
+from contextlib import suppress
 from typing import Any
 
 import structlog
+
+
+class SteadyLogger(structlog.PrintLogger):
+    """Loses a line that cannot be written. A full disk or a closed pipe behind the log is no reason for a
+    stream to stop, or for a change that was stored to be answered with an error."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
 
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40}
 
@@ -25,7 +39,7 @@ def configure(level: str = "info", style: str = "console") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS.get(level, 20)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: SteadyLogger(sys.stderr),
         cache_logger_on_first_use=True,
     )
     # Libraries log through the standard module: only what somebody must act on.
