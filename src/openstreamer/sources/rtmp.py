@@ -65,12 +65,14 @@ class RtmpPublishSource:
         self._protocol = protocol
         self._frames: list[Frame] = []
         self._tracks: tuple[Track, ...] = ()  # those of the frames that receive returned last
+        self._announced: tuple[Track, ...] = ()  # by the decoder, for the newest frame
+        self._follows = False  # whether the tracks of the queued frames may differ from _tracks
         self._queued_bytes = 0
         self._queued_since_ns: int | None = None
         self._arrived_ns: int | None = None
         self._paused = False
         self._failure: SourceError | None = None
-        self._arrived = asyncio.Event()
+        self._arrival: asyncio.Future[None] | None = None  # what receive waits for
         self._statistics = SourceStatistics()
 
     # ------------------------------------------------------------------ the stream's end
@@ -90,13 +92,17 @@ class RtmpPublishSource:
         while not self._frames:
             if self._failure is not None:
                 raise self._failure
-            self._arrived.clear()
-            await self._arrived.wait()
+            # A future, not an Event: this runs for every picture of every stream.
+            self._arrival = asyncio.get_running_loop().create_future()
+            try:
+                await self._arrival
+            finally:
+                self._arrival = None
         frames, self._frames = self._frames, []
-        announced = self._decoder.tracks
-        if announced != self._tracks or not all(frame.track in announced for frame in frames):
-            count = self._follow_tracks(frames, announced)
+        if self._follows:
+            count = self._follow_tracks(frames, self._announced)
             frames, self._frames = frames[:count], frames[count:]
+            self._follows = bool(self._frames) or self._tracks != self._announced
         self._arrived_ns = self._queued_since_ns
         if self._frames:
             self._queued_bytes = sum(len(frame.payload) for frame in self._frames)
@@ -194,7 +200,10 @@ class RtmpPublishSource:
             return
         if self._queued_since_ns is None:
             self._queued_since_ns = time.monotonic_ns()
-        self._arrived.set()
+        if self._decoder.tracks is not self._announced:
+            self._announced = self._decoder.tracks
+            self._follows = True
+        self._wake()
         full = (
             self._queued_bytes > self._max_queued_bytes
             or queued[-1].dts_90k - queued[0].dts_90k > self._max_queued_90k
@@ -205,4 +214,8 @@ class RtmpPublishSource:
 
     def _fail(self, reason: SourceError) -> None:
         self._failure = reason
-        self._arrived.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)

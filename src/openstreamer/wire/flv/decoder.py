@@ -106,6 +106,7 @@ class FlvDecoder:
         self._audio_head = b""  # of the last frame whose header was read for its configuration
         self._unwrapper = Unwrapper(32)
         self._restart_offset_ms = 0
+        self._tracks: tuple[Track, ...] = ()
         self._first_ms: int | None = None
         self._last_ms = 0
         self._flowing = False
@@ -114,8 +115,8 @@ class FlvDecoder:
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """The tracks known so far, video first."""
-        return tuple(state.track for state in (self._video, self._audio) if state.track is not None)
+        """The tracks known so far, video first: the same object for as long as they are the same."""
+        return self._tracks
 
     @property
     def flowing(self) -> bool:
@@ -216,7 +217,7 @@ class FlvDecoder:
             self._video_config = config = video_configuration_in(codec, self._video_config, payload)
             self._video_decodable = config is not None
             if config is not None and (state.track is None or state.track.config != config):
-                state.track = Track(VIDEO_TRACK_ID, config)
+                self._know(state, Track(VIDEO_TRACK_ID, config))
         track = state.track
         if track is None or not self._video_decodable:
             if self._video_config is None:
@@ -265,7 +266,7 @@ class FlvDecoder:
         state = self._audio
         state.codec = codec
         if state.track is None or state.track.config != config:
-            state.track = Track(AUDIO_TRACK_ID, config)
+            self._know(state, Track(AUDIO_TRACK_ID, config))
 
     def _configure_from_frame(self, tag: MediaTag) -> None:
         head = tag.body[_HEADER_BYTES[tag.codec]]
@@ -279,6 +280,10 @@ class FlvDecoder:
         self._audio_head = head
 
     # ------------------------------------------------------------------ both
+
+    def _know(self, state: _TrackState, track: Track) -> None:
+        state.track = track
+        self._tracks = tuple(s.track for s in (self._video, self._audio) if s.track is not None)
 
     def _is_kept(self, state: _TrackState, tag: MediaTag) -> bool:
         """Of multitrack the track that came first is kept (track 0, as publishers are advised)."""
