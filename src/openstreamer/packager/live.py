@@ -107,6 +107,7 @@ class LivePackager:
             self._select(tracks)
         if frames[-1].epoch != self._openings.newest_epoch:
             self._openings.anchor(frames, now_wall_ms)
+        self._openings.observe(frames[-1], now_wall_ms)
         if self._video_track is None:
             self._push_audio_only(frames)
         else:

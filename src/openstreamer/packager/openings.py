@@ -1,5 +1,6 @@
 """Where segments begin: numbers, discontinuities, dates and PART-TARGET, decided once for all tracks."""
 
+from collections import deque
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
@@ -12,6 +13,11 @@ from openstreamer.packager.segment import Generation, Opening
 
 _EARLY = 0.05  # of the segment target: a key frame this little before it is at it
 _DELTAS_TO_LEARN: Final = 3
+# PROGRAM-DATE-TIME follows a source whose clock does not run like ours. Frames can only come late, so the least
+# delay of the last segments is the truth; a burst after a stall of the network is shorter than that.
+_CLOCK_SEGMENTS: Final = 5
+_CLOCK_STEP_MS: Final = 500  # an encoder that cannot keep up, not a drift: say the true time at once
+_CLOCK_SLEW: Final = 0.01  # of a segment's duration: fifty times the drift of a bad quartz
 
 
 class Openings:
@@ -30,6 +36,9 @@ class Openings:
         self._due_90k = round(min(options.first_segment_target_s, options.segment_target_s) * 90_000)
         # Wall clock of the present epoch: Unix milliseconds = offset + pts / 90.
         self._clock_offset_ms: int | None = None
+        # The same of frames as they came: the least of the growing segment, and of those before it.
+        self._least_offset_ms: int | None = None
+        self._least_offsets_ms: deque[int] = deque(maxlen=_CLOCK_SEGMENTS)
         self._deltas: list[int] | None = None  # while PART-TARGET of the generation is being learned
 
     def anchor(self, frames: Sequence[Frame], now_wall_ms: int) -> None:
@@ -39,6 +48,29 @@ class Openings:
         offset_ms = now_wall_ms - newest_90k // 90
         known = self._clock_offset_ms
         self._clock_offset_ms = offset_ms if known is None else max(known, offset_ms)
+        self._least_offset_ms = None
+        self._least_offsets_ms.clear()
+
+    def observe(self, newest: Frame, now_wall_ms: int) -> None:
+        """A frame came at this time of the wall clock."""
+        offset_ms = now_wall_ms - newest.pts_90k // 90
+        if self._least_offset_ms is None or offset_ms < self._least_offset_ms:
+            self._least_offset_ms = offset_ms
+
+    def _follow_clock(self, pts_90k: int) -> int:
+        """Unix time in ms of a segment that begins now."""
+        known, before = self._clock_offset_ms, self.current
+        assert known is not None
+        if self._least_offset_ms is not None:
+            self._least_offsets_ms.append(self._least_offset_ms)
+            self._least_offset_ms = None
+        if before is not None and len(self._least_offsets_ms) == _CLOCK_SEGMENTS:
+            most_ms = round((pts_90k - before.pts_90k) / 90 * _CLOCK_SLEW)
+            behind_ms = min(self._least_offsets_ms) - known
+            if behind_ms <= _CLOCK_STEP_MS:
+                behind_ms = max(-most_ms, min(most_ms, behind_ms))
+            known = self._clock_offset_ms = known + behind_ms
+        return known + pts_90k // 90
 
     def is_due(self, pts_90k: int, tolerance_90k: int) -> bool:
         """Whether a segment that ends at ``pts_90k`` is as long as it shall be, or nearly."""
@@ -61,7 +93,7 @@ class Openings:
             self._deltas = []
         if before is not None:
             self._due_90k = round(self._options.segment_target_s * 90_000)
-        assert self._clock_offset_ms is not None
+        program_date_time_ms = self._follow_clock(pts_90k)
         self.current = Opening(
             msn=self._next_msn,
             pts_90k=pts_90k,
@@ -69,7 +101,7 @@ class Openings:
             generation=known,
             discontinuity=discontinuity,
             discontinuity_sequence=self._discontinuity_sequence,
-            program_date_time_ms=self._clock_offset_ms + pts_90k // 90,
+            program_date_time_ms=program_date_time_ms,
         )
         self._next_msn += 1
         return self.current

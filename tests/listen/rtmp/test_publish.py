@@ -151,7 +151,7 @@ async def test_a_publisher_that_vanishes_is_a_lost_connection(make_server: MakeS
         publisher.abort()
         await published(server)
     assert isinstance(server.stream.ends[0], SourceUnreachable)
-    assert server.stream.point.slot is None, "the slot is free again"
+    assert await until(lambda: server.stream.point.slot is None), "the slot is free again"
 
 
 async def test_a_publisher_may_leave_and_come_back(make_server: MakeServer) -> None:
