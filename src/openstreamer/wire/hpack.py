@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain
 
-from openstreamer.media.errors import RemoteProtocolError
+from openstreamer.media.errors import LocalProtocolError, RemoteProtocolError
 
 Header = tuple[bytes, bytes]
 
@@ -40,6 +40,7 @@ def _static_entry(text: str) -> Header:
 
 
 _STATIC: tuple[Header, ...] = tuple(_static_entry(text) for text in _STATIC_TEXT)
+_STATIC_COUNT = len(_STATIC)
 _STATIC_NAME_INDEX = {name: index for index, (name, _) in reversed(list(enumerate(_STATIC, 1)))}
 
 # RFC 7541 Appendix B: the code is canonical, so the lengths of the symbols 0..255 and EOS are the code.
@@ -127,6 +128,7 @@ _huffman = _HuffmanDecoder()
 # RFC 9113 8.2.1: field names are lower-case tokens (pseudo-headers start with a colon), values carry no NUL,
 # CR or LF and neither begin nor end with white space.
 _NAME = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+\Z")
+_LINE_BREAK = re.compile(rb"[\r\n]")
 _VALUE_FAULT = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z")
 
 
@@ -165,7 +167,8 @@ class HpackDecoder:
             while position < end:
                 first = block[position]
                 if 0x80 < first < 0xFF:  # 6.1: indexed field, in one byte
-                    fields.append(self._entry(first & 0x7F))
+                    index = first & 0x7F
+                    fields.append(_STATIC[index - 1] if index <= _STATIC_COUNT else self._entry(index))
                     position += 1
                     continue
                 if first & 0x80:
@@ -185,9 +188,9 @@ class HpackDecoder:
         return fields
 
     def _entry(self, index: int) -> Header:
-        if 0 < index <= len(_STATIC):
+        if 0 < index <= _STATIC_COUNT:
             return _STATIC[index - 1]
-        back = index - len(_STATIC)
+        back = index - _STATIC_COUNT
         if not 0 < back <= len(self._table):
             raise RemoteProtocolError(f"HPACK index {index} is not in the table")
         return self._table[-back]
@@ -271,6 +274,8 @@ def _encode_integer(value: int, mask: int, flags: int) -> bytes:
 
 def _encode_field(name: bytes, value: bytes) -> bytes:
     """RFC 7541 6.2.2, literal without indexing, without Huffman."""
+    if _LINE_BREAK.search(name) or _LINE_BREAK.search(value):
+        raise LocalProtocolError("a response header contains a line break")
     index = _STATIC_NAME_INDEX.get(name, 0)
     head = _encode_integer(index, 0x0F, 0)
     if not index:
@@ -290,7 +295,11 @@ def _encode_status(status: int) -> bytes:
 
 
 def encode_response(status: int, headers: Iterable[Header]) -> bytes:
-    """Return the header block of a response; ``headers`` have lower-case names."""
+    """Return the header block of a response; ``headers`` have lower-case names.
+
+    Raises:
+        LocalProtocolError: a field contains a line break.
+    """
     parts = [_encode_status(status)]
     for name, value in headers:
         if len(value) <= _CACHED_VALUE_BYTES:

@@ -28,6 +28,7 @@ def request_head(fields: list[Header]) -> RequestHead | None:
     headers: list[Header] = []
     cookies: list[bytes] = []
     content_length: int | None = None
+    has_host = False
     for field in fields:
         name, value = field
         if name[0] == 0x3A:  # a colon
@@ -40,13 +41,18 @@ def request_head(fields: list[Header]) -> RequestHead | None:
         elif name == b"cookie":
             cookies.append(value)
         else:
-            if name == b"content-length":
+            if name == b"host":
+                has_host = True
+            elif name == b"content-length":
                 if content_length is not None or not value.isdigit():
                     return None
                 content_length = int(value[:20])
             headers.append(field)
     if cookies:  # 8.2.3: crumbs are joined before a generic application sees them
         headers.append((b"cookie", b"; ".join(cookies)))
+    authority = pseudo.get(b":authority")
+    if authority is not None and not has_host:
+        headers.insert(0, (b"host", authority))
     return _assemble(pseudo, headers, content_length)
 
 
@@ -54,14 +60,12 @@ def _assemble(
     pseudo: dict[bytes, bytes], headers: list[Header], content_length: int | None
 ) -> RequestHead | None:
     method, scheme = pseudo.get(b":method", b""), pseudo.get(b":scheme", b"")
-    target, authority = pseudo.get(b":path", b""), pseudo.get(b":authority")
+    target = pseudo.get(b":path", b"")
     # 8.5 CONNECT has no path: nothing here is a proxy, so it is refused like any head without one.
     if not method.isalpha() or not scheme or not (target.startswith(b"/") or target == b"*"):
         return None
     if not target.isascii() or b" " in target:
         return None
-    if authority is not None and not any(name == b"host" for name, _ in headers):
-        headers.insert(0, (b"host", authority))
     return RequestHead(method, scheme, target, headers, content_length)
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 Buffer = bytes | memoryview
 Address = tuple[str, int]
 
+# What is given to writev at once where unsent buffers stay shared references: a segment in one system call.
+GATHERED_PIECE_BYTES = 1 << 20
 LINGER_S = 2.0  # how long unread request bytes are thrown away, so that a reset does not eat our answer
 
 
@@ -47,6 +49,7 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._gathers = False
 
+        self.piece_bytes = service.limits.write_buffer_bytes
     def attach(self, transport: asyncio.Transport) -> None:
         """Take over ``transport``. The caller sets this object as its protocol."""
         self.transport = transport
@@ -55,6 +58,8 @@ class Connection(asyncio.Protocol):
         # join it, and TLS would make a record of every little buffer.
         self._gathers = not self.endpoint.tls and type(transport).__module__.startswith("uvloop")
         self.service.connections.add(self)
+        if self._gathers:
+            self.piece_bytes = max(self.piece_bytes, GATHERED_PIECE_BYTES)
 
     def hand_over(self, successor: "Connection") -> None:
         """Let ``successor`` speak on this transport from now on."""

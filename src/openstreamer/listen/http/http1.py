@@ -366,7 +366,7 @@ class Http1Exchange(Exchange):
         if not self._chunked:
             await self._write_pieces(chunks)
             return
-        for piece, length in pieces(chunks, self.connection.service.limits.write_buffer_bytes):
+        for piece, length in pieces(chunks, self.connection.piece_bytes):
             await self._write_pieces((b"%x\r\n" % length, *piece, b"\r\n"))
         if end:
             self.connection.write((b"0\r\n\r\n",), 5)
@@ -377,14 +377,14 @@ class Http1Exchange(Exchange):
         head = self._head(status, headers)
         if self.bodiless or not chunks:
             self.connection.write((head,), len(head))
-        elif length <= self.connection.service.limits.write_buffer_bytes:
+        elif length <= self.connection.piece_bytes:
             self.connection.write((head, *chunks), len(head) + length)
         else:
             await self._write_pieces((head, *chunks))
 
     async def _write_pieces(self, chunks: Sequence[Buffer]) -> None:
         connection = self.connection
-        for piece, length in pieces(chunks, connection.service.limits.write_buffer_bytes):
+        for piece, length in pieces(chunks, connection.piece_bytes):
             if connection.paused:
                 await connection.drain()
             self._require_client()

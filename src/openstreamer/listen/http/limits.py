@@ -19,7 +19,7 @@ class HttpLimits:
         max_pipelined: HTTP/1.1 requests that wait behind the one in service.
         max_concurrent_streams: requests of one HTTP/2 connection.
         max_websocket_message_bytes: a message of a WebSocket client.
-        write_buffer_bytes: unsent bytes that one connection may hold before its response waits.
+        write_buffer_bytes: unsent bytes that one connection may copy before its response waits.
     """
 
     max_connections: int = 4096
