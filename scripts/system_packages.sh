@@ -51,9 +51,9 @@ case $purpose in
     need_command chromium chromium
     need_command openssl openssl
     need_command curl curl
+    need_command nginx nginx-light
     need_fonts
     if [ "$purpose" = bench ]; then
-      need_command nginx nginx-light
       need_command wrk wrk
     fi
     ;;
