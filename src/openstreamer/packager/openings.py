@@ -13,8 +13,8 @@ from openstreamer.packager.segment import Generation, Opening
 
 _EARLY = 0.05  # of the segment target: a key frame this little before it is at it
 _DELTAS_TO_LEARN: Final = 3
-# PROGRAM-DATE-TIME follows a source whose clock does not run like ours. Frames can only come late, so the least
-# delay of the last segments is the truth; a burst after a stall of the network is shorter than that.
+# PROGRAM-DATE-TIME follows a source whose clock does not run like ours. Frames can only come late, so the
+# least delay of the last segments is the truth. A burst after a network stall is shorter than they are.
 _CLOCK_SEGMENTS: Final = 5
 _CLOCK_STEP_MS: Final = 500  # an encoder that cannot keep up, not a drift: say the true time at once
 _CLOCK_SLEW: Final = 0.01  # of a segment's duration: fifty times the drift of a bad quartz
