@@ -12,6 +12,7 @@ from openstreamer.media.bits import BitReader, remove_emulation_prevention
 from openstreamer.media.errors import MediaError
 from openstreamer.media.h264_sets import H264Sps, parse_sps
 from openstreamer.media.nal import (
+    LEADING_NALS,
     ConfigurationReader,
     change_nal_length_size,
     check_parameter_sets,
@@ -21,6 +22,7 @@ from openstreamer.media.nal import (
     split_annex_b,
     to_annex_b,
     to_length_prefixed,
+    too_many_leading_nals,
 )
 
 __all__ = [
@@ -178,7 +180,9 @@ def parameter_sets_in(payload: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, .
     pps: tuple[bytes, ...] = ()
     position = 0
     end = len(payload)
-    while position + 4 < end:
+    for _ in LEADING_NALS:
+        if position + 4 >= end:
+            break
         start = position + 4
         position = start + int.from_bytes(payload[position:start], "big")
         if position == start:
@@ -190,6 +194,8 @@ def parameter_sets_in(payload: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, .
             sps += (payload[start:position],)
         elif kind == NAL_PPS:
             pps += (payload[start:position],)
+    else:
+        raise too_many_leading_nals()
     if position > end:
         raise MediaError(f"a NAL unit ends {position - end} bytes behind its access unit")
     return sps, pps
@@ -207,7 +213,9 @@ def is_random_access(payload: bytes) -> bool:
     position = 0
     end = len(payload)
     recovery_point = False
-    while position + 4 < end:
+    for _ in LEADING_NALS:
+        if position + 4 >= end:
+            break
         start = position + 4
         position = start + int.from_bytes(payload[position:start], "big")
         if position == start:
@@ -220,6 +228,8 @@ def is_random_access(payload: bytes) -> bool:
         if kind == NAL_SEI and not recovery_point:
             nal = payload[start : min(position, start + _SEI_BYTES_LOOKED_AT)]
             recovery_point = _has_recovery_point(nal)
+    else:
+        raise too_many_leading_nals()
     return False
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from openstreamer.media.bits import BitReader, remove_emulation_prevention
 from openstreamer.media.errors import MediaError
+from openstreamer.media.nal import check_parameter_sets
 from openstreamer.media.vui import (
     PICTURE_SIDE_MAX,
     Colour,
@@ -56,6 +57,7 @@ def parse_sps(nal: bytes) -> H264Sps:
     """Reads a sequence parameter set NAL unit, its header byte included."""
     if not nal or nal[0] & 0x1F != _NAL_SPS:
         raise MediaError("H.264 SPS: the NAL unit is of another type")
+    check_parameter_sets("H.264 SPS", (nal,), 1)
     reader = BitReader(remove_emulation_prevention(nal[1:]), "H.264 SPS")
     profile, constraint_flags, level = reader.u(8), reader.u(8), reader.u(8)
     sps_id = reader.ue(31)

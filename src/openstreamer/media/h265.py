@@ -12,6 +12,7 @@ from openstreamer.media.bits import BitReader, remove_emulation_prevention
 from openstreamer.media.errors import MediaError
 from openstreamer.media.h265_sets import H265Sps, parse_sps, parse_vps_frame_rate
 from openstreamer.media.nal import (
+    LEADING_NALS,
     ConfigurationReader,
     change_nal_length_size,
     check_parameter_sets,
@@ -21,6 +22,7 @@ from openstreamer.media.nal import (
     split_annex_b,
     to_annex_b,
     to_length_prefixed,
+    too_many_leading_nals,
 )
 
 __all__ = [
@@ -199,7 +201,9 @@ def parameter_sets_in(payload: bytes) -> H265ParameterSets:
     found: dict[int, tuple[bytes, ...]] | None = None
     position = 0
     end = len(payload)
-    while position + 4 < end:
+    for _ in LEADING_NALS:
+        if position + 4 >= end:
+            break
         start = position + 4
         position = start + int.from_bytes(payload[position:start], "big")
         if position == start:
@@ -211,6 +215,8 @@ def parameter_sets_in(payload: bytes) -> H265ParameterSets:
             if found is None:
                 found = {NAL_VPS: (), NAL_SPS: (), NAL_PPS: ()}
             found[kind] += (payload[start:position],)
+    else:
+        raise too_many_leading_nals()
     if position > end:
         raise MediaError(f"a NAL unit ends {position - end} bytes behind its access unit")
     if found is None:
@@ -229,7 +235,9 @@ def is_random_access(payload: bytes) -> bool:
     """
     position = 0
     end = len(payload)
-    while position + 4 < end:
+    for _ in LEADING_NALS:
+        if position + 4 >= end:
+            break
         start = position + 4
         position = start + int.from_bytes(payload[position:start], "big")
         if position == start:
@@ -237,6 +245,8 @@ def is_random_access(payload: bytes) -> bool:
         kind = (payload[start] >> 1) & 0x3F
         if kind <= NAL_VCL_LAST:
             return NAL_IRAP_FIRST <= kind <= NAL_IRAP_LAST
+    else:
+        raise too_many_leading_nals()
     return False
 
 

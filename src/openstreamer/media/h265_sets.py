@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from openstreamer.media.bits import BitReader, remove_emulation_prevention
 from openstreamer.media.errors import MediaError
+from openstreamer.media.nal import check_parameter_sets
 from openstreamer.media.vui import (
     PICTURE_SIDE_MAX,
     Colour,
@@ -113,6 +114,7 @@ def parse_vps_frame_rate(nal: bytes) -> Fraction | None:
 def _reader(nal: bytes, kind: int, what: str) -> BitReader:
     if len(nal) < 2 or (nal[0] >> 1) & 0x3F != kind:
         raise MediaError(f"{what}: the NAL unit is of another type")
+    check_parameter_sets(what, (nal,), 1)  # before the search for emulation prevention, which takes time
     return BitReader(remove_emulation_prevention(nal[2:]), what)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from openstreamer.media.errors import MediaError
 
-NALS_PER_ACCESS_UNIT_MAX = (
-    16_384  # a 20 MB picture in packet-sized slices; bounds what a start-code flood costs
-)
+# A 20 MB picture in packet-sized slices; and what stands before the first slice: delimiter, parameter sets,
+# SEI messages. Both bound what a flood of tiny or empty NAL units costs.
+NALS_PER_ACCESS_UNIT_MAX = 16_384
+LEADING_NALS = range(512)
 PARAMETER_SET_BYTES_MAX = 4_096  # real ones have 10 to 600 bytes, scaling lists and extensions included
 START_CODE = b"\x00\x00\x00\x01"
 
@@ -33,17 +34,26 @@ def split_annex_b(data: bytes) -> list[bytes]:
 def iter_length_prefixed(payload: bytes, nal_length_size: int = 4) -> Iterator[bytes]:
     """The NAL units of a length-prefixed access unit; empty ones are left out.
 
-    Raises :class:`MediaError` where a length points beyond the end.
+    Raises :class:`MediaError` where a length points beyond the end, and when there are too many.
     """
     position = 0
     end = len(payload)
-    while position < end:
+    for _ in range(NALS_PER_ACCESS_UNIT_MAX):
+        if position >= end:
+            return
         start = position + nal_length_size
         position = start + int.from_bytes(payload[position:start], "big")
         if position > end or start > end:
             raise MediaError(f"a NAL unit ends {position - end} bytes behind its access unit")
         if position > start:
             yield payload[start:position]
+    if position < end:
+        raise MediaError(f"more than {NALS_PER_ACCESS_UNIT_MAX} NAL units in one access unit")
+
+
+def too_many_leading_nals() -> MediaError:
+    """The error for an access unit without a slice among its first ``LEADING_NALS``."""
+    return MediaError(f"more than {len(LEADING_NALS)} NAL units before the first slice")
 
 
 def to_length_prefixed(nals: Iterable[bytes]) -> bytes:
