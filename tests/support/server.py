@@ -36,6 +36,7 @@ class Server:
         self.log_path = data_dir / "server.log"
         self.http = ""
         self.rtmp = ""
+        self.rtmps = ""  # once TLS is configured
         self._arguments = arguments
         self._env = env
         self._process: subprocess.Popen[bytes] | None = None
@@ -69,7 +70,7 @@ class Server:
         assert ready.exists(), f"the server ended with {process.returncode}: {self.log()}"
         bound = json.loads(ready.read_text())
         assert bound["pid"] == process.pid
-        self.http, self.rtmp = bound["http"], bound["rtmp"]
+        self.http, self.rtmp, self.rtmps = bound["http"], bound["rtmp"], bound.get("rtmps", "")
 
     def stop(self) -> int:
         """Ctrl-C; returns the exit status."""
@@ -92,7 +93,7 @@ class Server:
 
     def url(self, path: str) -> str:
         """The URL of a path on the HTTP port."""
-        return f"http://{self.http}{path}"
+        return f"http{'s' if self.rtmps else ''}://{self.http}{path}"
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         """GET a path."""
