@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from openstreamer.media.errors import StoreError
 from openstreamer.store import migrate
@@ -52,6 +52,31 @@ def test_every_earlier_revision_becomes_the_schema_of_the_tables(engine: Engine,
         assert not migrate.upgrade(connection)
         assert _differences(connection) == []
     engine.dispose()
+
+
+def _everything(connection: Connection) -> dict[str, object]:
+    """Columns, keys and rows of all tables."""
+    found = inspect(connection)
+    return {
+        table: (
+            [{**column, "type": str(column["type"])} for column in found.get_columns(table)],
+            found.get_pk_constraint(table),
+            found.get_indexes(table),
+            [tuple(row) for row in connection.execute(text(f"SELECT * FROM {table}"))],
+        )
+        for table in found.get_table_names()
+    }
+
+
+def test_an_empty_database_is_made_as_the_migrations_would_make_it(tmp_path: Path) -> None:
+    made = []
+    for name, make in (("once", migrate.upgrade), ("stepwise", lambda c: migrate._run_alembic(c, "head"))):
+        engine = create_engine(f"sqlite:///{tmp_path / name}")
+        with engine.begin() as connection:
+            make(connection)
+            made.append(_everything(connection))
+        engine.dispose()
+    assert made[0] == made[1]
 
 
 def test_the_comparison_notices_a_missing_column(engine: Engine) -> None:

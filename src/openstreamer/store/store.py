@@ -50,8 +50,6 @@ from openstreamer.store.records import (
 )
 from openstreamer.store.tables import Tables
 from openstreamer.store.users import read_users, remove_user, require_user, write_user
-from openstreamer.store.yaml_reader import read_yaml
-from openstreamer.store.yaml_text import dump_yaml
 
 MAX_DATABASE_BYTES = 4 << 30
 
@@ -241,6 +239,8 @@ class Store:
         """Everything as one YAML document in a fixed order; secrets are masked unless asked for."""
         async with self._reading() as connection:
             document = await export_document(connection, self._tables, secrets=secrets)
+        from openstreamer.store.yaml_text import dump_yaml  # 3 MB that a server without YAML does without
+
         return await asyncio.to_thread(dump_yaml, document)
 
     async def import_yaml(self, text: str) -> ImportResult:
@@ -249,6 +249,8 @@ class Store:
         Each kind of record that the document names is replaced whole; a kind it does not name stays. Masks
         keep the stored secrets. Raises ConfigError with the place in the document.
         """
+        from openstreamer.store.yaml_reader import read_yaml
+
         document = await read_yaml(text)
         async with self._changing() as change:
             result = await import_document(change, self._tables, document)
