@@ -1,6 +1,6 @@
 """Hostile access units of megabytes: refused by a count, before their cost grows with their size.
 
-Each was once a way to hold the event loop for seconds to minutes with a single RTMP message; if it becomes one
+Each was once a way to hold the event loop for seconds to minutes with one RTMP message; if it becomes one
 again, the test runs into its timeout.
 """
 

@@ -185,6 +185,39 @@ def test_unfinished_messages_are_bounded_together() -> None:
     assert reader.buffered_bytes <= 1000 + 128
 
 
+EMPTY = bytes((4,)) + bytes(6) + bytes((MessageType.ACKNOWLEDGEMENT,)) + bytes(4)
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 1000, 1 << 20])
+def test_a_flood_of_messages_without_a_body_is_refused(piece_bytes: int) -> None:
+    """One byte each, three microseconds each: a megabyte of them would take three seconds."""
+    wire = EMPTY + b"\xc4" * 20_000
+    reader = ChunkReader(RtmpLimits(max_empty_messages=1000))
+    received: list[Message] = []
+
+    def feed() -> None:
+        for start in range(0, len(wire), piece_bytes):
+            reader.read_into(received, wire[start : start + piece_bytes])
+
+    with pytest.raises(RemoteProtocolError, match="1017 messages without a body"):
+        feed()
+    assert len(received) == 1016
+
+
+def test_messages_without_a_body_among_others_are_no_flood() -> None:
+    message = Message(MessageType.AUDIO, 1, 0, bytes(129))
+    wire = b"".join(encode_message(message, 5, 128)) + EMPTY
+    reader = ChunkReader(RtmpLimits(max_empty_messages=0))
+    assert len(reader.receive_data(wire * 5000)) == 10_000
+
+
+def test_chunks_of_one_byte_are_no_flood() -> None:
+    message = Message(MessageType.VIDEO, 1, 0, bytes(30_000))
+    set_size = Message(MessageType.SET_CHUNK_SIZE, 0, 0, b"\0\0\0\1")
+    wire = b"".join(encode_message(set_size, 2, 128)) + b"".join(encode_message(message, 6, 1))
+    assert ChunkReader(RtmpLimits()).receive_data(wire) == [set_size, message]
+
+
 def test_a_fresh_chunk_stream_may_begin_with_type_1_as_librtmp_does() -> None:
     wire = b"\x42\0\0\0\0\0\x06\x04" + b"\0\x07" + bytes(4)
     assert ChunkReader(RtmpLimits()).receive_data(wire) == [Message(4, 0, 0, b"\0\x07" + bytes(4))]

@@ -26,6 +26,10 @@ _MAX_REPEATED_DELTA_MS = 1000
 # stamp; anything else is payload of a sender that leaves the field out.
 _MAX_PLAUSIBLE_STEP_MS = 60_000
 
+# A message without a body can be a single byte, and costs three microseconds like any other: a peer that
+# sends nothing else would take a core for 350 kB/s.
+_BYTES_PER_EMPTY_MESSAGE = 64
+
 _CONTROL_LIMIT_BYTES = 256
 _CONTROL_TYPES = range(MessageType.SET_CHUNK_SIZE, MessageType.SET_PEER_BANDWIDTH + 1)
 
@@ -69,6 +73,8 @@ class ChunkReader:
         self._pending = bytearray()
         self._needed_bytes = 1  # how long ``_pending`` must be before the next chunk can be whole
         self._unfinished_bytes = 0
+        self._consumed_bytes = 0
+        self._empty_messages = 0
 
     def __repr__(self) -> str:
         return (
@@ -111,8 +117,9 @@ class ChunkReader:
             consumed = self._read_chunk(data, position, end, messages)
             if not consumed:
                 pending += memoryview(data)[position:]
-                return
+                break
             position += consumed
+        self._consumed_bytes += position
 
     def _read_chunk(self, data: bytes, start: int, end: int, messages: list[Message]) -> int:
         """Read the chunk at ``start``. Returns its length, or 0 when it is not there yet.
@@ -198,6 +205,8 @@ class ChunkReader:
         stream.type_id = type_id
         stream.stream_id = stream_id
         if size == length:
+            if not length:
+                self._count_empty_message(self._consumed_bytes + start)
             message = Message(type_id, stream_id, timestamp, data[position:payload_end])
         else:
             whole = self._append(stream, body, data[position:payload_end])
@@ -208,6 +217,14 @@ class ChunkReader:
             self._obey(message)
         messages.append(message)
         return payload_end - start
+
+    def _count_empty_message(self, consumed_bytes: int) -> None:
+        self._empty_messages += 1
+        if (
+            self._empty_messages
+            > self._limits.max_empty_messages + consumed_bytes // _BYTES_PER_EMPTY_MESSAGE
+        ):
+            raise RemoteProtocolError(f"RTMP: {self._empty_messages} messages without a body")
 
     def _wait_for(self, needed_bytes: int) -> int:
         self._needed_bytes = needed_bytes

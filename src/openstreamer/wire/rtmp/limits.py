@@ -19,5 +19,6 @@ class RtmpLimits:
     max_command_bytes: int = 64 << 10
     max_buffered_bytes: int = 12 << 20  # in unfinished messages of all chunk streams together
     max_chunk_streams: int = 64  # encoders use about six
+    max_empty_messages: int = 2000  # without a body, beyond one per 64 bytes of all that came
     max_message_streams: int = 8
     max_pending_calls: int = 32  # commands of ours that wait for their answer
