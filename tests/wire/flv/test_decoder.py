@@ -430,6 +430,12 @@ def test_of_multitrack_the_first_track_is_kept_and_the_rest_counted() -> None:
     assert len(decoder.video(66, many_codecs + b"hvc1\x01\x00\x00\x01x")) == 1
 
 
+def test_a_chain_of_modifiers_is_malformed_before_it_costs_anything() -> None:
+    decoder = running()
+    assert decoder.video(40, b"\x97" + b"\x00\x00\x07" * (8 << 20)) == []
+    assert decoder.statistics.malformed == 1
+
+
 def test_modifiers_are_skipped() -> None:
     decoder = running()
     body = picture(key=False)[5:]

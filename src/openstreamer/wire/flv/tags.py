@@ -96,6 +96,7 @@ _AUDIO_CHANNELS = 4
 _VIDEO_MULTITRACK, _AUDIO_MULTITRACK, _MOD_EX = 6, 5, 7
 _ONE_TRACK, _MANY_TRACKS_MANY_CODECS = 0, 2
 _MAX_TRACKS = 32  # in one multitrack tag
+_MAX_MODIFIERS = 8  # in one tag; Enhanced RTMP has one
 
 
 def video_tags(payload: bytes) -> list[MediaTag]:
@@ -207,13 +208,15 @@ def _skip_modifiers(payload: bytes, packet_type: int) -> tuple[int, int]:
     what reconstruction of the frame grid finds anyway.
     """
     position = 1
-    while packet_type == _MOD_EX:
+    for _ in range(_MAX_MODIFIERS):
+        if packet_type != _MOD_EX:
+            return packet_type, position
         size, position = _uint(payload, position, 1)
         if size == 0xFF:
             size, position = _uint(payload, position, 2)
         types, position = _uint(payload, position + size + 1, 1)
         packet_type = types & 0x0F
-    return packet_type, position
+    raise MediaError(f"FLV tag: more than {_MAX_MODIFIERS} modifiers")
 
 
 def _parts(
