@@ -9,16 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openstreamer.media.aac import AacConfig
-from openstreamer.media.ac3 import Ac3Config, Eac3Config, Eac3Substream
-from openstreamer.media.av1 import Av1Config
 from openstreamer.media.errors import LocalProtocolError, OpenstreamerError, RemoteProtocolError
 from openstreamer.media.frame import Frame
-from openstreamer.media.h265 import H265Config
-from openstreamer.media.mp3 import Mp3Config
-from openstreamer.media.nal import split_annex_b
-from openstreamer.media.opus import OpusConfig
 from openstreamer.media.track import CodecConfig, Track
-from openstreamer.media.vp9 import Vp9Config
 from openstreamer.wire.pipe import (
     MAX_MESSAGE_BYTES,
     End,
@@ -32,30 +25,7 @@ from openstreamer.wire.pipe import (
 )
 from openstreamer.wire.pipe_tracks import MAX_TRACKS
 from tests.support.media import AUDIO, VIDEO, audio, video
-
-X265_PARAMETER_SETS = bytes.fromhex(
-    "0000000140010c01ffff01600000030090000003000003001e9598090000000142010101600000030090000003000003001ea020"
-    "810596566924cae68080000003008000000c84000000014401c172b42240"
-)
-SVT_AV1_SEQUENCE_HEADER = bytes.fromhex("0a0a00000002afff805f0008")
-
-
-def h265() -> H265Config:
-    vps, sps, pps = split_annex_b(X265_PARAMETER_SETS)
-    return H265Config((vps,), (sps,), (pps,))
-
-
-CONFIGS: list[CodecConfig] = [
-    VIDEO.config,
-    h265(),
-    Av1Config(SVT_AV1_SEQUENCE_HEADER),
-    Vp9Config(profile=1, level=31, chroma_subsampling=3, width=1280, height=720),
-    AacConfig(bytes.fromhex("1190")),
-    OpusConfig(channels=6, mapping_family=1, mapping=bytes.fromhex("0402000401020305")),
-    Mp3Config(44_100, 2),
-    Ac3Config(0, 8, 0, 7, True, bit_rate_code=15),
-    Eac3Config((Eac3Substream(0, 16, 0, 2, False),), 24_000, 192),
-]
+from tests.support.tracks import CONFIGS
 
 
 def identity(event: PipeEvent) -> object:
