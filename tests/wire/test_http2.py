@@ -332,6 +332,7 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
     "unknown frames": lambda n: frame(0xAA, 0, 0, b""),
     "tiny windows": lambda n: frame(8, 0, 0, b"\0\0\0\1"),
     "empty data": lambda n: frame(0, 0, 3, b""),
+    "tiny data": lambda n: frame(0, 0, 3, b"x"),
     "empty continuations": lambda n: frame(9, 0, 5, b"") if n else frame(1, 1, 5, GET),
     "resets": lambda n: frame(1, 4, 7 + 2 * n, GET) + frame(3, 0, 7 + 2 * n, bytes(4)),
     "refused streams": lambda n: frame(1, 4, 7 + 2 * n, GET),
@@ -367,6 +368,17 @@ def test_an_endless_header_block_ends_the_connection() -> None:
     server = new_server(max_header_block_bytes=20_000)
     events = server.receive_data(frame(HEADERS, END_STREAM, 1, bytes(16_000)))
     events += server.receive_data(frame(FrameType.CONTINUATION, 0, 1, bytes(16_000)))
+    assert failure(events) == ErrorCode.ENHANCE_YOUR_CALM
+
+
+def test_settings_are_counted_one_by_one_however_many_come_in_a_frame() -> None:
+    window = Setting.INITIAL_WINDOW_SIZE.to_bytes(2, "big") + b"\0\1\0\0"
+    assert failure(opened().receive_data(frame(4, 0, 0, window * 2000))) == ErrorCode.ENHANCE_YOUR_CALM
+
+
+def test_a_crowd_of_small_header_fields_ends_the_connection() -> None:
+    server = new_server(max_header_fields=100)
+    events = server.receive_data(frame(HEADERS, END_STREAM | END_HEADERS, 1, GET + b"\x00\x01a\x00" * 99))
     assert failure(events) == ErrorCode.ENHANCE_YOUR_CALM
 
 

@@ -58,7 +58,7 @@ from openstreamer.wire.http2_request import are_trailers, request_head
 Buffer = bytes | memoryview
 
 SENT_FRAME_BYTES = 65_536  # the largest DATA frame sent, if the peer allows it: fair between streams
-TINY_WINDOW_BYTES = 256  # window updates below this are counted as control frames (CVE-2019-9511)
+TINY_BYTES = 256  # smaller window updates and bodies are counted as control frames (CVE-2019-9511)
 REMEMBERED_RESETS = 128  # streams reset by us, whose frames in flight are no fault of the peer (5.1)
 
 
@@ -73,6 +73,7 @@ class Http2Limits:
     max_concurrent_streams: int = 128
     max_header_block_bytes: int = 32_768
     max_header_list_bytes: int = 65_536
+    max_header_fields: int = 256
     stream_window_bytes: int = DEFAULT_WINDOW_BYTES
     connection_window_bytes: int = 1 << 20
     control_frames: int = 500
@@ -243,7 +244,7 @@ class Http2Server:
             raise Http2StreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR)
         self.credit(stream_id, length - len(data))
         ended = bool(flags & FLAG_END_STREAM)
-        if not data and not ended:
+        if len(data) < TINY_BYTES and not ended:
             self._count_control_frame()
         self._count_body(stream, len(data), ended=ended)
         self._events.append(DataReceived(stream_id, data, ended))
@@ -298,6 +299,8 @@ class Http2Server:
             raise Http2ConnectionError(ErrorCode.PROTOCOL_ERROR, str(err)) from err
         except RemoteProtocolError as err:
             raise Http2ConnectionError(ErrorCode.COMPRESSION_ERROR, str(err)) from err
+        if len(fields) > self._limits.max_header_fields:  # many small ones weigh most in memory
+            raise Http2ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too many header fields")
         stream_id, ended = self._block_stream_id, bool(self._block_flags & FLAG_END_STREAM)
         stream = self._streams.get(stream_id)
         if stream is not None:
@@ -373,7 +376,8 @@ class Http2Server:
         self._settings_seen = True
         if flags & FLAG_ACK:
             return
-        for key, value in SETTING.iter_unpack(payload):
+        for key, value in SETTING.iter_unpack(payload):  # a frame has room for thousands
+            self._count_control_frame()
             self._apply_setting(key, value)
         self._out.append(frame(FrameType.SETTINGS, FLAG_ACK, 0, b""))
 
@@ -405,7 +409,7 @@ class Http2Server:
         if len(payload) != 4:
             raise Http2ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "malformed WINDOW_UPDATE")
         increment = UINT32.unpack(payload)[0] & STREAM_MASK
-        if increment < TINY_WINDOW_BYTES:
+        if increment < TINY_BYTES:
             self._count_control_frame()
         if stream_id == 0:
             if increment == 0:

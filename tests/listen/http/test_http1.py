@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 
 import httpx
 import pytest
@@ -231,6 +232,46 @@ async def test_an_oversized_head_is_answered_431(app: Behaviours, finished: bool
         assert not app.scopes
 
 
+async def test_too_many_header_fields_are_answered_431(app: Behaviours) -> None:
+    async with serving(app, max_header_fields=20) as listener, connected(listener) as client:
+        client.send(b"GET /small HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * 20 + b"\r\n")
+        assert (await client.answer()).status == 431
+        assert not app.scopes
+
+
+ENDLESS = {
+    "trailers": (b"0\r\n", b"a: b\r\n" * 1000),
+    "a trailer's name": (b"0\r\n", b"a" * 6000),
+    "a chunk's extension": (b"1;", b"a" * 6000),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+async def test_what_follows_a_head_and_is_no_body_is_bounded_too(app: Behaviours, name: str) -> None:
+    begin, more = ENDLESS[name]
+    async with serving(app) as listener, connected(listener) as client:
+        client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + begin)
+        await app.entered.wait()
+        for _ in range(20):
+            client.send(more)
+        async with asyncio.timeout(WITHIN_S):
+            await app.gone.wait()
+        assert listener.statistics.protocol_errors == 1
+
+
+async def test_a_body_in_crumbs_takes_no_more_memory_than_one_in_bulk(app: Behaviours) -> None:
+    async with serving(app) as listener, connected(listener) as client:
+        client.send(b"POST /wait HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await app.entered.wait()
+        assert listener._service is not None
+        (connection,) = listener._service.connections
+        exchange = connection._exchange
+        client.send(b"2\r\nab\r\n" * 5000)
+        assert await until(lambda: exchange.buffered_bytes == 10_000)
+        assert sys.getsizeof(exchange._body) < 20_000
+        app.release.set()
+
+
 async def test_a_large_body_in_one_piece_with_its_head_is_no_oversized_head(app: Behaviours) -> None:
     body = b"b" * 20_000
     async with serving(app, max_header_bytes=4096) as listener, connected(listener) as client:
@@ -361,6 +402,26 @@ async def test_more_requests_than_allowed_are_answered_503(app: Behaviours) -> N
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         app.release.set()
         assert (await first.answer()).body == b"waited"
+        second.get("/small")
+        assert (await second.answer()).status == 200
+
+
+async def test_one_address_cannot_take_all_requests_there_may_be(app: Behaviours) -> None:
+    limits = {"max_requests_in_flight": 9, "max_requests_in_flight_per_address": 1}
+    async with (
+        serving(app, **limits) as listener,
+        connected(listener) as first,
+        connected(listener) as second,
+        connected(listener, local_addr=("127.0.0.2", 0)) as other,
+    ):
+        first.get("/wait")
+        await app.entered.wait()
+        second.get("/small")
+        assert (await second.answer()).status == 503
+        other.get("/small")
+        assert (await other.answer()).status == 200
+        app.release.set()
+        await first.answer()
         second.get("/small")
         assert (await second.answer()).status == 200
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 
 import pytest
 from h2.errors import ErrorCodes
@@ -208,6 +209,41 @@ async def test_a_ping_flood_is_cut_off(app: Behaviours) -> None:
         assert client.goaway is not None
         assert client.goaway.error_code == ErrorCodes.ENHANCE_YOUR_CALM
         assert listener.statistics.protocol_errors == 1
+
+
+async def test_a_flood_of_windows_wakes_each_waiting_request_once(app: Behaviours) -> None:
+    async with serving(app) as listener, connected2(listener) as client:
+        client.credit = False
+        big = client.request("/big")
+        while len(client.answers[big].body) < 65_535:
+            await client.pump()
+        assert listener._service is not None
+        (connection,) = listener._service.connections
+        (exchange,) = connection._exchanges.values()
+        wakes = []
+        exchange.window_opened = lambda: wakes.append(True)
+        connection.data_received((b"\0\0\x04\x08" + bytes(5) + b"\0\0\x01\0") * 1000)
+        assert wakes == [True]
+
+
+async def test_a_client_with_small_windows_that_takes_what_comes_is_not_slow(app: Behaviours) -> None:
+    async with serving(app) as listener, connected2(listener) as client:
+        client.h2.increment_flow_control_window(10_000_000)
+        client.credit = False
+        big = client.request("/big")
+        assert listener._service is not None
+        service = listener._service
+        deadlines = []
+        for taken in range(1, 5):
+            while len(client.answers[big].body) < taken * 65_535:
+                await client.pump()
+            (connection,) = service.connections
+            exchange = connection._exchanges[big]
+            assert await until(lambda exchange=exchange: exchange._window and not exchange._window.is_set())
+            deadlines.append(exchange.window_deadline_s)
+            client.h2.acknowledge_received_data(65_535, big)
+            client.flush()
+        assert deadlines[0] < deadlines[-1] < math.inf
 
 
 async def test_a_failing_application_is_a_500(app: Behaviours) -> None:

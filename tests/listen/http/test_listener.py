@@ -74,6 +74,30 @@ async def test_more_connections_of_one_address_than_allowed_are_turned_away(app:
                 assert (await fifth.closed())[:12] == b"HTTP/1.1 503"
 
 
+def accept_from(listener: HttpListener, *addresses: str) -> None:
+    """Connections as if they had come from ``addresses``, whose clients have left already."""
+    assert listener._acceptor is not None
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for address in addresses:
+            with socket.create_connection(server.getsockname()):
+                listener._acceptor._admit(server.accept()[0], (address, 1))
+
+
+async def test_addresses_of_one_ipv6_host_count_as_one(app: Behaviours) -> None:
+    async with serving(app, max_connections_per_address=1) as listener:
+        accept_from(listener, "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
+        assert listener.statistics.accepted == 2
+        assert listener.statistics.refused["too many connections of one address"] == 1
+
+
+async def test_closing_in_the_moment_of_an_accept_leaves_nothing_open(app: Behaviours) -> None:
+    async with serving(app) as listener:
+        accept_from(listener, "127.0.0.1")
+        async with asyncio.timeout(WITHIN_S):
+            await listener.close(0)
+        assert listener.statistics.open_connections == 0
+
+
 async def test_more_connections_than_allowed_are_turned_away(app: Behaviours) -> None:
     async with serving(app, max_connections=1) as listener, connected(listener) as first:
         first.get("/small")

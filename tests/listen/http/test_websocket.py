@@ -151,6 +151,21 @@ async def test_a_message_over_the_bound_closes_with_1009(app: Behaviours) -> Non
         assert closing.code == 1009
 
 
+async def test_empty_fragments_and_unread_pongs_take_no_memory(app: Behaviours) -> None:
+    async with serving(app) as listener, opened(listener) as client:
+        await client.event()
+        assert listener._service is not None
+        (connection,) = listener._service.connections
+        connection.data_received(b"\x02\x80abcd" + b"\x00\x80abcd" * 1000)
+        assert connection._parts == []
+        connection.data_received(b"\x89\xfdabcd" + bytes(125) + b"\x89\xfdabcd" + bytes(125))
+        sent_bytes = listener.statistics.sent_bytes
+        connection.pause_writing()
+        connection.data_received((b"\x89\xfdabcd" + bytes(125)) * 1000)
+        assert listener.statistics.sent_bytes == sent_bytes
+        connection.resume_writing()
+
+
 async def test_a_broken_frame_is_a_counted_error(app: Behaviours) -> None:
     async with serving(app) as listener, opened(listener) as client:
         await client.event()

@@ -7,6 +7,7 @@ its handshake is done, when memory and time are spent, whereas bounds belong in 
 import asyncio
 import contextlib
 import errno
+import functools
 import socket
 import ssl
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from openstreamer.access.failures import limiter_key
 from openstreamer.listen.http.connection import Address, Connection, Endpoint, as_transport
 from openstreamer.listen.http.http1 import Http1Connection
 from openstreamer.listen.http.http2 import Http2Connection
@@ -93,7 +95,8 @@ class Acceptor:
 
     def _admit(self, sock: socket.socket, peer: Address) -> None:
         context = self._context()
-        if self._service.admit(peer[0]):
+        group = limiter_key(peer[0])
+        if self._service.admit(group):
             if context is None:
                 with contextlib.suppress(OSError):
                     sock.setblocking(False)
@@ -101,26 +104,29 @@ class Acceptor:
             sock.close()
             return
         sock.setblocking(False)
-        endpoint = Endpoint(self._service, peer, _shown(sock.getsockname()), tls=context is not None)
-        task = spawn(self._open(sock, endpoint, context), name="http/accept")
+        endpoint = Endpoint(self._service, peer, _shown(sock.getsockname()), group, tls=context is not None)
+        incoming = Incoming(self._service, endpoint)
+        task = spawn(self._open(sock, incoming, context), name="http/accept")
         self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        task.add_done_callback(functools.partial(self._opened, sock, incoming))
 
-    async def _open(self, sock: socket.socket, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
+    def _opened(self, sock: socket.socket, incoming: "Incoming", task: "asyncio.Task[None]") -> None:
+        """However the task ended, and even if it was cancelled before it began to run."""
+        self._opening.discard(task)
+        if not incoming.connected:
+            incoming.endpoint.release()
+            sock.close()
+
+    async def _open(self, sock: socket.socket, incoming: "Incoming", context: ssl.SSLContext | None) -> None:
         limits = self._service.limits
         deadlines = {}
         if context is not None:
             deadlines["ssl_handshake_timeout"] = limits.header_deadline_s
             deadlines["ssl_shutdown_timeout"] = limits.write_deadline_s
-        incoming = Incoming(self._service, endpoint)
         try:
             await self._service.loop.connect_accepted_socket(lambda: incoming, sock, ssl=context, **deadlines)
         except OSError:  # ssl.SSLError among them
             self._service.statistics.protocol_errors += 1
-        finally:
-            if not incoming.connected:
-                endpoint.release()
-                sock.close()
 
 
 class Incoming(Connection):

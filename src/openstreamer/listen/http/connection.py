@@ -19,18 +19,19 @@ LINGER_S = 2.0  # how long unread request bytes are thrown away, so that a reset
 class Endpoint:
     """The two ends of a connection, and its place in the listener's count."""
 
-    __slots__ = ("_service", "local", "peer", "tls")
+    __slots__ = ("_service", "group", "local", "peer", "tls")
 
-    def __init__(self, service: "Service", peer: Address, local: Address, *, tls: bool) -> None:
+    def __init__(self, service: "Service", peer: Address, local: Address, group: str, *, tls: bool) -> None:
         self._service: Service | None = service
         self.peer = peer
         self.local = local
+        self.group = group  # under which the listener counts the peer
         self.tls = tls
 
     def release(self) -> None:
         """Give the place back; again is harmless."""
         if self._service is not None:
-            self._service.release(self.peer[0])
+            self._service.release(self.group)
             self._service = None
 
 
@@ -48,8 +49,8 @@ class Connection(asyncio.Protocol):
         self._write_deadline_s = math.inf
         self._writable = asyncio.Event()
         self._gathers = False
-
         self.piece_bytes = service.limits.write_buffer_bytes
+
     def attach(self, transport: asyncio.Transport) -> None:
         """Take over ``transport``. The caller sets this object as its protocol."""
         self.transport = transport
@@ -57,9 +58,9 @@ class Connection(asyncio.Protocol):
         # uvloop's TCP transport hands a list to writev and keeps references to what is left; the others
         # join it, and TLS would make a record of every little buffer.
         self._gathers = not self.endpoint.tls and type(transport).__module__.startswith("uvloop")
-        self.service.connections.add(self)
         if self._gathers:
             self.piece_bytes = max(self.piece_bytes, GATHERED_PIECE_BYTES)
+        self.service.connections.add(self)
 
     def hand_over(self, successor: "Connection") -> None:
         """Let ``successor`` speak on this transport from now on."""

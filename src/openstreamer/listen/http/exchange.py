@@ -54,12 +54,15 @@ class Exchange(ABC):
         self.scope = scope
         self.body_ended = body_ended
         self.bodiless = scope["method"] == "HEAD"
-        self._chunks: list[bytes] = []
+        self._body = bytearray()  # one buffer: a body in crumbs must not become a list of crumbs
         scope["extensions"] = {RESPONSE_EXTENSION: {"cancel_on_disconnect": self.cancel_on_disconnect}}
 
     def start(self) -> None:
         """Run the application."""
-        self._task = self.connection.service.start(self._run(), name="http/request")
+        connection = self.connection
+        self._task = connection.service.start(
+            self._run(), name="http/request", group=connection.endpoint.group
+        )
 
     async def _run(self) -> None:
         try:
@@ -93,7 +96,7 @@ class Exchange(ABC):
 
     def feed_body(self, data: bytes) -> None:
         """Bytes of the request body."""
-        self._chunks.append(data)
+        self._body += data
         self.buffered_bytes += len(data)
         self._wake()
 
@@ -124,14 +127,14 @@ class Exchange(ABC):
 
     async def receive(self) -> Message:
         """The next piece of the request body, then (when it happens) ``http.disconnect``."""
-        while not (self._chunks or self.disconnected or self.complete) and (
+        while not (self._body or self.disconnected or self.complete) and (
             self._end_delivered or not self.body_ended
         ):
             await self._wait_for_client()
         if self.disconnected or self.complete:
             return {"type": "http.disconnect"}
-        body = b"".join(self._chunks)
-        self._chunks.clear()
+        body = bytes(self._body)
+        self._body.clear()
         consumed, self.buffered_bytes = self.buffered_bytes, 0
         self._end_delivered = self.body_ended
         self._consumed(consumed)

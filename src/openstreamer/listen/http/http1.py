@@ -53,7 +53,7 @@ class Http1Connection(Connection):
         self._receiving: Http1Exchange | None = None  # the one whose body arrives
         self._in_head = True  # between requests counts as in a head
         self._head_begun = False
-        self._head_bytes = 0
+        self._head_bytes = 0  # since the last body bytes: of a head, of trailers, of chunk extensions
         self._requests = 0
         self._url = b""
         self._headers: list[Header] = []
@@ -70,8 +70,7 @@ class Http1Connection(Connection):
         self.service.statistics.received_bytes += len(data)
         if self._discarding:
             return
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -82,7 +81,7 @@ class Http1Connection(Connection):
                 cause = _RefusedError(400, "BAD_REQUEST", "the request is not HTTP/1.1")
             self._refuse(cause)
         else:
-            if self._in_head and self._head_bytes > self.service.limits.max_header_bytes:
+            if self._head_bytes > self.service.limits.max_header_bytes:
                 self._refuse(self._head_too_large())
 
     def _head_too_large(self) -> _RefusedError:
@@ -101,6 +100,8 @@ class Http1Connection(Connection):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self._headers) >= self.service.limits.max_header_fields:
+            raise _RefusedError(431, "HEADERS_TOO_LARGE", "the request has too many header fields")
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -174,6 +175,7 @@ class Http1Connection(Connection):
         self._requests += 1
 
     def on_body(self, data: bytes) -> None:
+        self._head_bytes = 0
         exchange = self._receiving
         if exchange is None or exchange.complete:
             return
@@ -325,7 +327,8 @@ class Http1Exchange(Exchange):
     _chunked = False
 
     def __init__(self, connection: Http1Connection, scope: dict[str, object], *, keep_alive: bool) -> None:
-        super().__init__(connection, connection.service.app_for_request(), scope, body_ended=False)
+        app = connection.service.app_for_request(connection.endpoint.group)
+        super().__init__(connection, app, scope, body_ended=False)
         self.keep_alive = keep_alive and scope["http_version"] == "1.1"
 
     def _head(self, status: int, headers: Sequence[Header]) -> bytes:

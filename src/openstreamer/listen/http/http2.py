@@ -10,7 +10,6 @@ from openstreamer.listen.http.asgi import Buffer, Header
 from openstreamer.listen.http.connection import Connection, Endpoint
 from openstreamer.listen.http.exchange import BODY_BUFFER_BYTES, Exchange, scope_of
 from openstreamer.listen.http.service import Service
-from openstreamer.media.errors import LocalProtocolError
 from openstreamer.wire.http2 import Http2Limits, Http2Server
 from openstreamer.wire.http2_frames import (
     ConnectionFailed,
@@ -22,7 +21,7 @@ from openstreamer.wire.http2_frames import (
     WindowOpened,
 )
 
-PIECE_BYTES = 65_536  # of a body, between two looks at the window and the write buffer
+UPLOAD_WINDOW_BYTES = 4 * BODY_BUFFER_BYTES  # of request bodies that no application reads, per connection
 REPLENISH_INTERVAL_S = 1.0
 
 
@@ -37,7 +36,9 @@ class Http2Connection(Connection):
                 max_concurrent_streams=limits.max_concurrent_streams,
                 max_header_block_bytes=limits.max_header_bytes,
                 max_header_list_bytes=2 * limits.max_header_bytes,  # entries weigh 32 bytes more
+                max_header_fields=limits.max_header_fields,
                 stream_window_bytes=BODY_BUFFER_BYTES,
+                connection_window_bytes=UPLOAD_WINDOW_BYTES,
             )
         )
         self._exchanges: dict[int, Http2Exchange] = {}
@@ -47,20 +48,26 @@ class Http2Connection(Connection):
 
     def data_received(self, data: bytes) -> None:
         self.service.statistics.received_bytes += len(data)
+        opened: set[int] = set()
         for event in self.machine.receive_data(data):
-            self._handle(event)
+            if event.__class__ is WindowOpened:
+                opened.add(event.stream_id)
+            else:
+                self._handle(event)
+        if opened:
+            self._wake(opened)
         self.flush()
+
+    def _wake(self, opened: set[int]) -> None:
+        """Windows have opened. Once for all that was received: a flood of updates costs no wakes."""
+        for stream_id in self._exchanges if 0 in opened else opened:
+            if (waiting := self._exchanges.get(stream_id)) is not None:
+                waiting.window_opened()
 
     def _handle(self, event: Event) -> None:
         match event:
             case RequestReceived():
                 self._begin(event)
-            case WindowOpened(stream_id=0):
-                for exchange in self._exchanges.values():
-                    exchange.window_opened()
-            case WindowOpened(stream_id=stream_id):
-                if (waiting := self._exchanges.get(stream_id)) is not None:
-                    waiting.window_opened()
             case DataReceived():
                 self._feed(event)
             case StreamReset(stream_id=stream_id):
@@ -164,12 +171,14 @@ class Http2Exchange(Exchange):
 
     connection: Http2Connection
     window_deadline_s = math.inf
+    _taken_bytes = 0  # since the deadline was moved last, in whatever pieces the windows allow
     _window: asyncio.Event | None = None
 
     def __init__(
         self, connection: Http2Connection, stream_id: int, scope: dict[str, Any], *, body_ended: bool
     ) -> None:
-        super().__init__(connection, connection.service.app_for_request(), scope, body_ended=body_ended)
+        app = connection.service.app_for_request(connection.endpoint.group)
+        super().__init__(connection, app, scope, body_ended=body_ended)
         self._stream_id = stream_id
 
     async def _run(self) -> None:
@@ -188,14 +197,11 @@ class Http2Exchange(Exchange):
         self.connection.flush()
 
     def _queue_head(self, status: int, headers: Sequence[Header], *, end: bool) -> None:
-        for name, value in headers:
-            if b"\n" in value or b"\r" in value or b"\n" in name:
-                raise LocalProtocolError("a response header contains a line break")
-        self.started = True
         if status in (204, 304):
             self.bodiless = True
         fields = [(b"date", self.connection.service.date), *headers]
         self.connection.machine.send_headers(self._stream_id, status, fields, end_stream=end)
+        self.started = True
 
     async def _write_response(
         self, status: int, headers: Sequence[Header], chunks: Sequence[Buffer], length: int
@@ -218,15 +224,18 @@ class Http2Exchange(Exchange):
                     unflushed_bytes = 0
                     await self._wait_for_client_to_take(window=not allowed)
                     continue
-                size = min(allowed, PIECE_BYTES, total - start)
+                size = min(allowed, connection.piece_bytes, total - start)
                 piece = chunk if size == total else memoryview(chunk)[start : start + size]
                 machine.send_data(stream_id, piece, end_stream=False)
                 start += size
                 unflushed_bytes += size
-                if unflushed_bytes >= PIECE_BYTES:
+                if unflushed_bytes >= connection.piece_bytes:
                     connection.flush()
-                    self.window_deadline_s = math.inf
                     unflushed_bytes = 0
+                self._taken_bytes += size
+                if self._taken_bytes >= connection.service.limits.write_buffer_bytes:
+                    self._taken_bytes = 0
+                    self.window_deadline_s = math.inf
         if end:
             machine.send_data(stream_id, b"", end_stream=True)
             self.window_deadline_s = math.inf

@@ -10,12 +10,13 @@ class HttpLimits:
 
     Attributes:
         max_connections, max_connections_per_address: open connections; more are refused when accepted.
-        max_requests_in_flight: running requests of all connections; more are answered 503.
+        max_requests_in_flight, max_requests_in_flight_per_address: running requests of all connections; more
+            are answered 503.
         header_deadline_s: from the first byte (or the accept) to a complete request head or TLS handshake.
         idle_timeout_s: a kept-alive connection without a request.
         body_deadline_s: a request body that is wanted and of which nothing arrives.
         write_deadline_s: a client that does not take one write buffer's worth of a response.
-        max_header_bytes: a request head; more is answered 431.
+        max_header_bytes, max_header_fields: a request head, or its trailers; more is answered 431.
         max_pipelined: HTTP/1.1 requests that wait behind the one in service.
         max_concurrent_streams: requests of one HTTP/2 connection.
         max_websocket_message_bytes: a message of a WebSocket client.
@@ -25,11 +26,13 @@ class HttpLimits:
     max_connections: int = 4096
     max_connections_per_address: int = 512
     max_requests_in_flight: int = 8192
+    max_requests_in_flight_per_address: int = 2048
     header_deadline_s: float = 10.0
     idle_timeout_s: float = 75.0
     body_deadline_s: float = 30.0
     write_deadline_s: float = 60.0
     max_header_bytes: int = 32 * 1024
+    max_header_fields: int = 256
     max_pipelined: int = 16
     max_concurrent_streams: int = 128
     max_websocket_message_bytes: int = 1 << 20

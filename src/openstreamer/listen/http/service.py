@@ -1,6 +1,7 @@
 """What all connections of one listener share: application, bounds, counters, running tasks."""
 
 import asyncio
+import functools
 from collections import Counter
 from collections.abc import Coroutine
 from email.utils import formatdate
@@ -24,7 +25,9 @@ class Service:
         self.draining = False
         self.date = b""
         self._app = app
-        self._per_address: Counter[str] = Counter()
+        # By group: an IPv6 host has a whole /64 of addresses to choose from.
+        self._connections_of: Counter[str] = Counter()
+        self._requests_of: Counter[str] = Counter()
         self._empty = asyncio.Event()
         self._empty.set()
         self.tick()
@@ -33,31 +36,31 @@ class Service:
         """Keep the Date header (RFC 9110 6.6.1); called about once a second."""
         self.date = formatdate(usegmt=True).encode()
 
-    def admit(self, address: str) -> str:
-        """Count a new connection of ``address``; returns why it is refused, or an empty string."""
+    def admit(self, group: str) -> str:
+        """Count a new connection of ``group``; returns why it is refused, or an empty string."""
         statistics, limits = self.statistics, self.limits
         reason = ""
         if self.draining:
             reason = "shutting down"
         elif statistics.open_connections >= limits.max_connections:
             reason = "too many connections"
-        elif self._per_address[address] >= limits.max_connections_per_address:
+        elif self._connections_of[group] >= limits.max_connections_per_address:
             reason = "too many connections of one address"
         if reason:
             statistics.refused[reason] += 1
             return reason
         statistics.accepted += 1
         statistics.open_connections += 1
-        self._per_address[address] += 1
+        self._connections_of[group] += 1
         self._empty.clear()
         return ""
 
-    def release(self, address: str) -> None:
+    def release(self, group: str) -> None:
         """Undo ``admit``, once per admitted connection."""
         self.statistics.open_connections -= 1
-        self._per_address[address] -= 1
-        if not self._per_address[address]:
-            del self._per_address[address]
+        self._connections_of[group] -= 1
+        if not self._connections_of[group]:
+            del self._connections_of[group]
         if not self.statistics.open_connections:
             self._empty.set()
 
@@ -65,25 +68,33 @@ class Service:
         """Wait until no connection is open."""
         await self._empty.wait()
 
-    def app_for_request(self) -> App:
+    def app_for_request(self, group: str) -> App:
         """The application, or one that answers 503 when too many requests run already."""
-        self.statistics.requests += 1
-        if self.statistics.requests_in_flight >= self.limits.max_requests_in_flight:
-            self.statistics.refused["too many requests"] += 1
+        statistics, limits = self.statistics, self.limits
+        statistics.requests += 1
+        if statistics.requests_in_flight >= limits.max_requests_in_flight:
+            statistics.refused["too many requests"] += 1
+            return _overloaded
+        if self._requests_of[group] >= limits.max_requests_in_flight_per_address:
+            statistics.refused["too many requests of one address"] += 1
             return _overloaded
         return self._app
 
-    def start(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> "asyncio.Task[None]":
+    def start(self, coroutine: Coroutine[Any, Any, None], *, name: str, group: str) -> "asyncio.Task[None]":
         """Run a request; the service owns its task."""
         task = spawn(coroutine, name=name)
         self.tasks.add(task)
         self.statistics.requests_in_flight += 1
-        task.add_done_callback(self._finished)
+        self._requests_of[group] += 1
+        task.add_done_callback(functools.partial(self._finished, group))
         return task
 
-    def _finished(self, task: "asyncio.Task[None]") -> None:
+    def _finished(self, group: str, task: "asyncio.Task[None]") -> None:
         self.tasks.discard(task)
         self.statistics.requests_in_flight -= 1
+        self._requests_of[group] -= 1
+        if not self._requests_of[group]:
+            del self._requests_of[group]
 
 
 async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:

@@ -61,7 +61,7 @@ class WebSocketConnection(Connection):
                 self._scope["subprotocols"] = event.subprotocols
         self._queue.append({"type": "websocket.connect"})
         self.deadline_s = self.now_s() + PING_INTERVAL_S
-        self.service.start(self._run(), name="http/websocket")
+        self.service.start(self._run(), name="http/websocket", group=self.endpoint.group)
         if rest:
             self.data_received(rest)
 
@@ -74,7 +74,7 @@ class WebSocketConnection(Connection):
         self.close("protocol error")
 
     async def _run(self) -> None:
-        app = self.service.app_for_request()
+        app = self.service.app_for_request(self.endpoint.group)
         try:
             await app(self._scope, self.receive, self.send)
         except asyncio.CancelledError:
@@ -122,6 +122,8 @@ class WebSocketConnection(Connection):
         if isinstance(event, ws.Message):
             self._handle_message(event)
         elif isinstance(event, ws.Ping):
+            if self.paused:
+                return  # RFC 6455 5.5.3: a later one may be answered instead; nobody reads the answers now
             self._write(self._protocol.send(event.response()))
         elif isinstance(event, ws.CloseConnection):
             # A frame that cannot be parsed comes as a close as well, but not in the state that a close makes.
@@ -133,7 +135,8 @@ class WebSocketConnection(Connection):
             self.close("done")
 
     def _handle_message(self, event: "ws.Message[Any]") -> None:
-        self._parts.append(event.data)
+        if event.data:
+            self._parts.append(event.data)
         self._parts_bytes += len(event.data)
         if self._parts_bytes > self.service.limits.max_websocket_message_bytes:
             if not self._closed:
