@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 import uvloop
 
-from openstreamer import __version__, logs
+from openstreamer import __version__, footprint, logs
 from openstreamer.config.addresses import Address, parse_address
 from openstreamer.config.models import GlobalConfig
 from openstreamer.config.settings import ServeSettings
@@ -70,6 +70,7 @@ async def _serve(settings: ServeSettings) -> int:
             _write_ready_file(settings.ready_file, node)
             stack.callback(settings.ready_file.unlink, missing_ok=True)
         _greet(node, demo=await store.get_stream(DEMO_CODE) is not None)
+        footprint.settle()
         await stopping.wait()
         logger.info("stopping")
     return 0

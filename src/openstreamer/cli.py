@@ -139,6 +139,9 @@ def serve(
     settings = load_settings(
         config_file=config, data_dir=data_dir, http=http, rtmp=rtmp, demo=not no_demo, ready_file=ready_file
     )
+    from openstreamer import footprint
+
+    footprint.load_structlog()
     from openstreamer import app as server  # the other commands need neither the server nor its imports
 
     return server.run(settings)
