@@ -141,7 +141,7 @@ def serve(
     )
     from openstreamer import footprint
 
-    footprint.load_structlog()
+    footprint.load_lean()
     from openstreamer import app as server  # the other commands need neither the server nor its imports
 
     return server.run(settings)

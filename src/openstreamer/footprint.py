@@ -1,24 +1,56 @@
-"""What keeps the serving process small and its start short."""
+"""What keeps the serving process small and its start short.
+
+Two libraries load far more than we use of them, and offer no other way to load less. ``load_lean`` keeps that
+out; without it everything works the same and takes 9 MB and half a second more.
+"""
 
 import ctypes
 import gc
 import importlib
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
 
 
-def load_structlog() -> None:
-    """Import structlog, to be called before anything else does.
+class _Unused(ModuleType):
+    """A module that has every name, and none of use."""
 
-    It imports Rich, and with it Pygments, to print exceptions in colours, which our logs do not: 4 MB, and a
-    tenth of the start. Where Rich cannot be imported it does without.
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def load_lean() -> None:
+    """Import structlog and SQLAlchemy; to be called before anything else does.
+
+    structlog imports Rich, and with it Pygments, to print exceptions in colours, which our logs do not; where
+    Rich cannot be imported it does without. SQLAlchemy's asyncio package imports its whole ORM for the sake
+    of sessions; the store speaks through connections.
     """
-    if "rich" in sys.modules or "structlog" in sys.modules:
-        return
-    sys.modules["rich"] = None  # type: ignore[assignment]  # documented: importing it fails then
+    _import("structlog", {"rich": None})
+    package = "sqlalchemy.ext.asyncio"
+    _import(package, {name: _Unused(name) for name in (f"{package}.scoping", f"{package}.session")})
+
+
+def _import(name: str, instead: Mapping[str, ModuleType | None]) -> None:
+    if name not in sys.modules:
+        with _replaced(instead):
+            importlib.import_module(name)
+
+
+@contextmanager
+def _replaced(modules: Mapping[str, ModuleType | None]) -> Iterator[None]:
+    """Have ``modules`` in place of the real ones, unless these are there; None lets the import fail."""
+    loaded: dict[str, Any] = sys.modules
+    absent = {name: module for name, module in modules.items() if name not in loaded}
+    loaded.update(absent)
     try:
-        importlib.import_module("structlog")
+        yield
     finally:
-        del sys.modules["rich"]
+        for name in absent:
+            del loaded[name]
 
 
 def settle() -> None:
