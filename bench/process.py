@@ -46,9 +46,13 @@ class Server:
             *("--http", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--ready-file", str(self._ready_file)),
             *arguments,
         ]
+        # As after an installation: byte code is written once, and not compiled anew at every start.
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         self.started_s = time.monotonic()
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env
+            )
         self.pid = self._process.pid
         self.ready_after_s = self._wait()
         bound = json.loads(self._ready_file.read_text())

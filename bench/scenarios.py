@@ -47,6 +47,8 @@ class Plan:
 def start_up(plan: Plan, results: Results) -> None:
     """From the process's start to a server that accepts, and to the first part of the demo stream."""
     ready, memory, cpu, first_part = [], [], [], []
+    with running_server(plan.new_directory()) as server:  # writes the byte code, and warms the file cache
+        _first_part_at_s(server, "demo")
     for _ in range(plan.starts):
         with running_server(plan.new_directory(), "--no-demo") as server:
             ready.append(server.ready_after_s)

@@ -1,6 +1,6 @@
 """What a silence deadline costs per batch of frames: a timeout around each receive, or one that is moved.
 
-    python bench/silence_deadline_trial.py
+python bench/silence_deadline_trial.py
 """
 
 import asyncio
