@@ -16,7 +16,7 @@ import structlog
 from openstreamer.config.input_urls import is_publish
 from openstreamer.config.models import GlobalConfig, Input, Stream
 from openstreamer.failover.timeline import Timeline
-from openstreamer.hub import Hub
+from openstreamer.hub import Hub, HubReader
 from openstreamer.media.errors import HubEnded
 from openstreamer.packager.disk import DiskOutput
 from openstreamer.packager.options import (
@@ -25,7 +25,7 @@ from openstreamer.packager.options import (
     first_media_sequence,
 )
 from openstreamer.packager.presentation import Presentation
-from openstreamer.packager.segment import SegmentReady
+from openstreamer.packager.segment import PackagerEvent, SegmentReady
 from openstreamer.sources.base import Source, SourceStatistics
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.ingest import Ingest, IngestTotals
@@ -104,6 +104,7 @@ class StreamPipeline:
         self._clock_ns = clock_ns
         self._input_task: asyncio.Task[None] | None = None
         self._output_tasks: list[asyncio.Task[None]] = []
+        self._packaging: HubReader | None = None
 
     @property
     def publish_point(self) -> PublishPoint | None:
@@ -159,14 +160,17 @@ class StreamPipeline:
 
     async def _package(self, presentation: Presentation) -> None:
         with self.hub.reader("packager") as reader:
+            self._packaging = reader
             while True:
                 try:
                     frames = await reader.receive()
                 except HubEnded:
                     return
-                events = presentation.push(frames, reader.tracks, time.time_ns() // 1_000_000)
-                if events and self.disk is not None and any(isinstance(e, SegmentReady) for e in events):
-                    self.disk.segment_ready()
+                self._packaged(presentation.push(frames, reader.tracks, time.time_ns() // 1_000_000))
+
+    def _packaged(self, events: list[PackagerEvent]) -> None:
+        if events and self.disk is not None and any(isinstance(e, SegmentReady) for e in events):
+            self.disk.segment_ready()
 
     def _start_input(self) -> None:
         if not self.spec.inputs:
@@ -217,9 +221,11 @@ class StreamPipeline:
         """About once a second: sample the rates, and publish what the packager holds back for a next frame
         once the source is gone."""
         self.meter.sample(self.hub, now_ns)
-        ingest = self.ingest
-        if self.presentation is not None and (ingest is None or ingest.source is None):
-            self.presentation.flush()
+        ingest, packaging = self.ingest, self._packaging
+        if self.presentation is None or packaging is None or packaging.statistics.lag_frames:
+            return  # what the source sent last has to be packaged first
+        if ingest is None or ingest.source is None:
+            self._packaged(self.presentation.flush())
 
     def dead_components(self) -> list[str]:
         """The parts that should run and do not: their supervision itself ended."""
