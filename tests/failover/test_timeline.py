@@ -138,6 +138,14 @@ def test_composition_offsets_survive() -> None:
     assert [frame.pts_90k - frame.dts_90k for frame in frames] == [7200, 14400, 3600]
 
 
+@pytest.mark.parametrize("offset_ms", [0x7FFFFF, -0x800000])
+def test_a_picture_is_not_shown_hours_away_from_its_decoding(offset_ms: int) -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    (frame,) = timeline.map([video(0, key=True, pts_90k=offset_ms * 90)])
+    assert frame.pts_90k == frame.dts_90k == START
+
+
 def test_malformed_sound_is_dropped_and_counted() -> None:
     opus = Track(AUDIO.id, OpusConfig())
     timeline = Timeline(START)

@@ -400,6 +400,30 @@ def test_a_stream_without_further_key_frames_does_not_fill_the_memory() -> None:
     assert "#EXT-X-INDEPENDENT-SEGMENTS" not in watched.text("video.m3u8")
 
 
+@pytest.mark.parametrize("key", [True, False])
+def test_frames_that_all_bear_one_time_do_not_fill_the_memory(key: bool) -> None:
+    options = PackagerOptions(max_part_bytes=20_000, max_segment_bytes=100_000, max_window_bytes=400_000)
+    packager = LivePackager(options, FIRST_MSN)
+    largest_bytes = 0
+    for index in range(2000):
+        frame = video(START_90K, key=key or index == 0, size=1000)
+        packager.push([frame], (VIDEO,), 0)
+        assert packager.video is not None
+        largest_bytes = max(largest_bytes, packager.video.window.media_bytes)
+
+    assert 300_000 < largest_bytes < 430_000
+    assert len(packager.video.window.closed) > 1
+
+
+def test_a_part_of_countless_frames_is_closed_however_short_it_lasts() -> None:
+    packager = LivePackager(PackagerOptions(max_part_frames=50), FIRST_MSN)
+    packager.push([video(START_90K, key=index == 0) for index in range(201)], (VIDEO,), 0)
+
+    assert packager.video is not None
+    assert packager.video.window.open is not None
+    assert [len(samples(part.data)) for part in packager.video.window.open.parts] == [50] * 4
+
+
 def test_audio_of_a_video_that_never_starts_is_bounded() -> None:
     packager = LivePackager(PackagerOptions(), FIRST_MSN)
     frames = [audio(START_90K) for _ in range(MAX_WAITING_AUDIO_FRAMES + 500)]

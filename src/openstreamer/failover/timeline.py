@@ -12,6 +12,7 @@ from openstreamer.media.track import Track
 
 JUMP_90K = 2 * 90_000  # a step over 2 s is a restarted clock, not a late frame (DESIGN 5)
 DEFAULT_VIDEO_STEP_90K = 3_600  # 25 fps, until the first real step is known
+LATEST_PICTURE_90K = 20 * 90_000  # after its decoding: 16 reordered pictures of a slow camera
 LONGEST_VIDEO_STEP_90K = 45_000  # what one frame may claim as its duration at the end of a source
 
 
@@ -134,7 +135,7 @@ class Timeline:
             elif dts - last <= LONGEST_VIDEO_STEP_90K:
                 clock.step = dts - last
         frame.dts_90k = dts
-        frame.pts_90k = pts
+        frame.pts_90k = pts if -LATEST_PICTURE_90K <= pts - dts <= LATEST_PICTURE_90K else dts
         clock.last_out = dts
         clock.end_out = dts + clock.step
         return True

@@ -193,10 +193,18 @@ class LivePackager:
                 self._video_flows = False  # its key frame is missing
                 return False
             self.video.track = track
-        opening = self._openings.current
-        if opening is not None and frame.pts_90k - opening.pts_90k > LONGEST_SEGMENT_90K:
+        if self._is_endless(frame):
             self._cut_at_video(frame)
         return True
+
+    def _is_endless(self, frame: Frame) -> bool:
+        """Whether the present segment has become too long, or too large while its clock stands still."""
+        opening = self._openings.current
+        if opening is None or self.video is None or self.video.segment is None:
+            return False
+        size_bytes = self.video.segment.size_bytes
+        long = frame.pts_90k - opening.pts_90k > LONGEST_SEGMENT_90K
+        return long or size_bytes >= self.options.max_segment_bytes
 
     def _begins_segment(self, frame: Frame) -> bool:
         """Whether a segment begins at this key frame."""
@@ -206,7 +214,7 @@ class LivePackager:
             return True
         if openings.is_due(frame.pts_90k, openings.early_90k):
             return True
-        return openings.changes(frame.track, self._audio_beside(frame))
+        return self._is_endless(frame) or openings.changes(frame.track, self._audio_beside(frame))
 
     def _cut_at_video(self, frame: Frame) -> None:
         if self._video_silent:

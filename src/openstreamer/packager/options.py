@@ -19,6 +19,9 @@ class PackagerOptions:
       it left; at a 12-segment window that doubles the memory of every stream, and players join at most
       three target durations from the end. Three more segments cover a player that was about to fetch the
       oldest one; ``live_history`` buys the rest where it matters.
+    - ``max_part_frames``, ``max_part_bytes``, ``max_segment_bytes``, ``max_window_bytes``: of one track.
+      Times bound no memory: a source may send all its frames for the same instant. A window over its bound
+      loses its oldest segments.
     - ``first_segment_target_s``: the first segment of a presentation may end sooner, so that the first
       picture does not wait for a whole segment.
     """
@@ -31,6 +34,10 @@ class PackagerOptions:
     first_segment_target_s: float = 1.0
     part_hold_back_parts: float = 3.0
     max_waiters: int = 20_000
+    max_part_frames: int = 1024
+    max_part_bytes: int = 8 << 20
+    max_segment_bytes: int = 128 << 20  # ten seconds between key frames at 100 Mbit/s
+    max_window_bytes: int = 512 << 20
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.segment_target_s <= 60:

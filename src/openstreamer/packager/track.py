@@ -175,6 +175,9 @@ class VideoPackager(TrackPackager):
         self._nominal = _NOMINAL_FRAME_90K
         self._last_at = -1
         self._longest = LONGEST_FRAME_S * VIDEO_TIMESCALE_HZ
+        self._part_bytes = 0
+        self._most_part_bytes = options.max_part_bytes
+        self._most_table = 4 * options.max_part_frames
 
     @property
     def collects(self) -> bool:
@@ -201,16 +204,26 @@ class VideoPackager(TrackPackager):
         if table:
             self._nominal = table[-4] = duration
             ticks = self._part_ticks = self._part_ticks + duration
-            if ticks + duration > self._part_limit and ticks >= self._part_floor and self._part_limit:
+            if (
+                ticks + duration > self._part_limit and ticks >= self._part_floor and self._part_limit
+            ) or self._part_is_full:
                 self._close_part()
                 table = self._table
                 self._part_start = at
+                self._part_bytes = 0
         else:
             self._part_start = at
+            self._part_bytes = 0
         payload = frame.payload
         self._last_at = at
+        self._part_bytes += len(payload)
         table += (0, len(payload), KEY_SAMPLE if frame.key else DELTA_SAMPLE, frame.pts_90k - at)
         self._payloads.append(payload)
+
+    @property
+    def _part_is_full(self) -> bool:
+        """Whether the part is as large as it may be, however short it lasts."""
+        return self._part_bytes >= self._most_part_bytes or len(self._table) >= self._most_table
 
     def _irregular(self, at: int, duration: int) -> tuple[int, int]:
         """Decode times must rise (ISO/IEC 14496-12 section 8.6.1.1): a repeated one moves by a tick. The

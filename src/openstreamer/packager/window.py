@@ -22,6 +22,7 @@ class TrackWindow:
         self.media_bytes = 0
         self._listed = options.window_segments
         self._retained = options.retained_segments
+        self._most_bytes = options.max_window_bytes
         self._inits: dict[int, Init] = {}
 
     def begin(self, segment: Segment) -> None:
@@ -38,6 +39,8 @@ class TrackWindow:
         self.open.size_bytes += len(part.data)
         self.media_bytes += len(part.data)
         self.version += 1
+        while self.media_bytes > self._most_bytes and len(self.closed) > 1:
+            self._drop_oldest()
 
     def close(self) -> Segment:
         """The open segment is complete; what slid out of the window is let go."""

@@ -14,7 +14,7 @@ class RtmpLimits:
     """Bounds of one connection. Whoever exceeds one is disconnected with a ``RemoteProtocolError``."""
 
     max_video_bytes: int = 8 << 20  # a 4K key frame at 100 Mbit/s has about 3 MB
-    max_audio_bytes: int = 1 << 20
+    max_audio_bytes: int = 64 << 10  # the largest coded frame, E-AC-3 with all its substreams, has 32 kB
     max_data_bytes: int = 256 << 10
     max_command_bytes: int = 64 << 10
     max_buffered_bytes: int = 12 << 20  # in unfinished messages of all chunk streams together
