@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from openstreamer.hub import Hub, HubLimits, HubReader
+from openstreamer.hub.hub import MOST_HELD_FRAMES
 from openstreamer.media.errors import HubBroken, HubEnded
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
@@ -56,6 +57,58 @@ async def test_every_reader_gets_every_frame_in_order_and_in_batches() -> None:
     write(hub, frames[:2])
     write(hub, frames[2:])
     assert [await task for task in tasks] == [frames, frames, frames]
+
+
+async def test_a_reader_that_waits_for_a_time_is_woken_at_that_time_with_everything() -> None:
+    hub = Hub()
+    reader = hub.reader("patient")
+    frames = gop(0, 8)
+    with hub.writer() as writer:
+        writer.write(frames[:1], TRACKS, 1)
+        assert await reader.receive(5 * 3600) == frames[:1]  # what is unread is not waited for
+        task = asyncio.get_running_loop().create_task(reader.receive(5 * 3600))
+        for number in range(1, 5):
+            await asyncio.sleep(0)
+            writer.write([frames[number]], TRACKS, 1)
+        await asyncio.sleep(0)
+        assert not task.done()
+        writer.write([frames[5]], TRACKS, 1)
+        assert await task == frames[1:6]
+
+
+@pytest.mark.parametrize(
+    "event", ["key frame", "epoch", "tracks", "end of the writer", "closing", "too many"]
+)
+async def test_nothing_that_matters_waits_for_the_time(event: str) -> None:
+    hub = Hub()
+    reader = hub.reader("patient")
+    with hub.writer() as writer:
+        writer.write(gop(0, 2), TRACKS, 1)
+        await receive_now(reader)
+        task = asyncio.get_running_loop().create_task(reader.receive(1 << 60))
+        await asyncio.sleep(0)
+        expected = [video(7200, key=False)]
+        writer.write(expected, TRACKS, 1)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not task.done()
+        frame = video(10800, key=event == "key frame")
+        frame.epoch = int(event == "epoch")
+        match event:
+            case "key frame" | "epoch":
+                writer.write([frame], TRACKS, 1)
+                expected.append(frame)
+            case "tracks":
+                writer.write([frame], (VIDEO,), 1)
+            case "closing":
+                hub.close()
+            case "too many":
+                many = [video(10800 + number, key=False) for number in range(MOST_HELD_FRAMES)]
+                writer.write(many, TRACKS, 1)
+                expected += many
+            case _:
+                writer.close()
+        assert await task == expected
 
 
 async def test_one_writer_at_a_time() -> None:

@@ -15,6 +15,7 @@ from openstreamer.media.errors import HubBroken, HubClosed, HubEnded
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 
+MOST_HELD_FRAMES = 256  # a reader that waits for a time is woken for so many frames at the latest
 TRIM_BLOCK_FRAMES = 32  # the head of the ring is cut in blocks: deleting from a list's head costs its length
 
 
@@ -150,12 +151,14 @@ class Hub:
             self._announcements.pop()
         self._announcements.append((self.end, tracks))
 
-    def _write(self, frames: Sequence[Frame], now_ns: int) -> None:
+    def _write(self, frames: Sequence[Frame], now_ns: int, *, urgent: bool) -> None:
+        """Append ``frames``; ``urgent`` ones concern readers that wait for a later time as well."""
         ring, bytes_before, flows = self._frames, self._bytes_before, self.flows
         total = self._bytes_total
         for frame in frames:
             if frame.key:
                 self._gop_start = self._base + len(ring)
+                urgent = True
             ring.append(frame)
             bytes_before.append(total)
             size = len(frame.payload)
@@ -167,12 +170,17 @@ class Hub:
         self._bytes_total = total
         if not ring:
             return
-        self.epoch = ring[-1].epoch
+        newest = ring[-1]
+        if newest.epoch != self.epoch:
+            self.epoch = newest.epoch
+            urgent = True
         self._limit_gop()
         for reader in self._readers:
             if reader._waiter is None:
                 self._limit_lag(reader)
-            else:
+            elif (
+                urgent or newest.dts_90k >= reader._until_90k or self.end - reader._cursor > MOST_HELD_FRAMES
+            ):
                 reader._wake()
         if len(ring) > TRIM_BLOCK_FRAMES:
             self._trim()
@@ -269,14 +277,17 @@ class HubWriter:
         assert hub._writer is self, "writing through a writer that was closed"
         if hub._closed is not None:
             raise hub._closed
-        if tracks is not hub.tracks:
+        announced = hub.tracks
+        if tracks is not announced:
             hub._announce(tracks)
-        hub._write(frames, now_ns)
+        hub._write(frames, now_ns, urgent=hub.tracks is not announced)
 
     def close(self) -> None:
-        """Give the writing end back."""
+        """Give the writing end back. Readers get what they waited to get more of."""
         if self._hub._writer is self:
             self._hub._writer = None
+            for reader in self._hub._readers:
+                reader._wake()
 
 
 class HubReader:
@@ -290,6 +301,7 @@ class HubReader:
         self._lag_from = hub.end
         self._waits_for_key = False
         self._waiter: asyncio.Future[None] | None = None
+        self._until_90k = 0
         self._dropped_frames = 0
         self._drops = 0
         self._closed = False
@@ -308,10 +320,12 @@ class HubReader:
             self.name, max(0, self._hub.end - self._cursor), self._dropped_frames, self._drops
         )
 
-    async def receive(self) -> list[Frame]:
+    async def receive(self, until_90k: int = 0) -> list[Frame]:
         """The frames since the last call, at least one, all under the same :attr:`tracks`.
 
-        After a loss the first frame is a key frame.
+        After a loss the first frame is a key frame. A reader that has nothing to do before the decode time
+        ``until_90k`` says so, and is spared being woken for every frame: when nothing is unread, it waits for
+        a frame of that time or later, for a key frame, another epoch, other tracks, or the end of the writer.
 
         Raises:
             HubEnded: the stream was stopped, after everything unread was delivered.
@@ -326,6 +340,7 @@ class HubReader:
                 raise HubBroken(f"reader {self.name} was closed")
             if self._hub._closed is not None:
                 raise self._hub._closed
+            self._until_90k = until_90k
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
@@ -347,6 +362,9 @@ class HubReader:
         frames = hub._frames[self._cursor - hub._base : stop - hub._base]
         self._cursor = stop
         return frames
+
+    def _holds_too_much(self) -> bool:
+        return self._hub.end - self._cursor > MOST_HELD_FRAMES
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
