@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support.hls_playlist import parse
+from tests.support.served import is_complete
 from tests.support.server import Server, ffmpeg_publish, ffprobe, peer, until
 from tests.support.small_disk import small_disk
 
@@ -88,6 +89,7 @@ def test_files_are_what_http_serves_and_a_web_server_plays_them(server: Server, 
                 assert {stream["codec_name"] for stream in found} == {"h264", "aac"}
                 assert all(int(stream["nb_read_packets"]) > 15 for stream in found)
     server.wait_for_status("news", "idle")
+    until(lambda: is_complete(server.url("/news"), "video"), "the last segment")
     # Per track: the window, what players may still ask for, what is being replaced, and an init; playlists.
     assert max(counts) <= 2 * (WINDOW + 3 + 2 + 1) + 3 + 1
     assert_files_are_served(server, directory)
@@ -110,6 +112,9 @@ def assert_everything_named_is_there(directory: Path) -> None:
 
 def assert_files_are_served(server: Server, directory: Path) -> None:
     """Once the encoder is gone, nothing changes any more: every file is what HTTP answers."""
+    last = directory / "video.m3u8"
+    served_last = parse(server.get("/news/video.m3u8").text).segments[-1].msn
+    until(lambda: newest_msn(last) >= served_last, "the last segment is on the disk as well")
     compared = 0
     for path in directory.iterdir():
         if path.suffix in (".m4s", ".mp4"):

@@ -69,9 +69,9 @@ def fetch_track(base_url: str, kind: str) -> ServedTrack:
 
 
 def is_complete(base_url: str, kind: str) -> bool:
-    """Whether the playlist shows no growing segment: the source ended, and what was held back is out."""
+    """Whether the playlist hints at no further part: the source ended, and what was held back is out."""
     answer = httpx.get(f"{base_url}/{kind}.m3u8", timeout=20)
-    return answer.status_code == 200 and parse(answer.text).growing is None
+    return answer.status_code == 200 and not parse(answer.text).hints
 
 
 def _get(client: httpx.Client, uri: str) -> bytes:
