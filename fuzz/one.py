@@ -15,7 +15,8 @@ with atheris.instrument_imports(include=["openstreamer"]):
 
 def main() -> None:
     """Fuzz until an option says stop, or a finding does."""
-    options = [sys.argv[0], f"-max_len={TARGET.max_input_bytes}", *sys.argv[2:]]
+    command = f"{sys.executable} -m fuzz.one {TARGET.name}"  # what libFuzzer starts again when it merges
+    options = [command, f"-max_len={TARGET.max_input_bytes}", *sys.argv[2:]]
     atheris.Setup(options, TARGET.check)
     atheris.Fuzz()
 
