@@ -81,6 +81,19 @@ class TestTalking:
             process.kill()
             await flush
 
+    async def test_more_than_the_socket_holds_goes_both_ways(self) -> None:
+        async with nothing_left_behind(), child("echo") as process:
+            for number in range(100):
+                process.encoder.send_message({"number": number, "padding": "x" * 60_000})
+            flush = asyncio.get_running_loop().create_task(process.flush())
+            numbers: list[int] = []
+            async with asyncio.timeout(DEADLINE_S):
+                while len(numbers) < 100:
+                    events = await process.receive()
+                    numbers += [event.body["number"] for event in events if isinstance(event, Message)]
+            await flush
+        assert numbers == list(range(100))
+
     async def test_flush_to_a_dead_child_returns(self) -> None:
         async with nothing_left_behind(), child("die", "0") as process:
             await everything(process)
@@ -277,6 +290,9 @@ class TestOnUvloop:
 
     def test_talking(self) -> None:
         on_uvloop(TestTalking().test_messages_go_both_ways)
+
+    def test_a_lot_of_talking(self) -> None:
+        on_uvloop(TestTalking().test_more_than_the_socket_holds_goes_both_ways)
 
     def test_last_words(self) -> None:
         on_uvloop(TestDeath().test_its_last_words_are_in_the_error)
