@@ -400,6 +400,23 @@ def test_a_stream_without_further_key_frames_does_not_fill_the_memory() -> None:
     assert "#EXT-X-INDEPENDENT-SEGMENTS" not in watched.text("video.m3u8")
 
 
+def test_a_stream_whose_every_picture_is_a_segment_can_be_played() -> None:
+    watched = Watched().run(MadeStream(seconds=330, fps=Fraction(1, 2), gop=1, audio=None))
+
+    assert_no_problems(watched)
+    assert watched.presentation.packager.part_target_s == 2
+
+
+def test_a_stream_whose_every_picture_has_other_parameters_can_be_played() -> None:
+    packager = Watched(blind=True)
+    for index in range(40):
+        track = Track(1, H264Config((SPS,), (PPS + bytes([0x80 | index]),)))
+        frame = video(START_90K + index * 3600, key=True, track=track)
+        packager.take(packager.presentation.push([frame], (track,), 0))
+
+    assert "#EXT-X-DISCONTINUITY" in packager.text("video.m3u8")
+
+
 @pytest.mark.parametrize("key", [True, False])
 def test_frames_that_all_bear_one_time_do_not_fill_the_memory(key: bool) -> None:
     options = PackagerOptions(max_part_bytes=20_000, max_segment_bytes=100_000, max_window_bytes=400_000)

@@ -220,6 +220,8 @@ class LivePackager:
         if self._video_silent:
             self._video_silent = False
             self._go_on_without_video(frame.pts_90k)
+        if self.video is not None and self._openings.learning:
+            self._learn_from_video(self.video, frame.dts_90k, last=True)
         opening = self._openings.open(frame.pts_90k, frame.epoch, frame.track, self._audio_beside(frame))
         if self.video is None:
             self.video = VideoPackager(self.options, self._events)
@@ -238,10 +240,10 @@ class LivePackager:
             return self._audio_track
         return self.generation.audio
 
-    def _learn_from_video(self, video: VideoPackager, dts_90k: int) -> None:
+    def _learn_from_video(self, video: VideoPackager, dts_90k: int, *, last: bool = False) -> None:
         """Before a frame is added, since it may have to begin the second part."""
         distance = dts_90k - video.last_decode_90k
-        if video.collects and distance > 0 and self._openings.learn_distance(distance):
+        if video.collects and distance > 0 and self._openings.learn_distance(distance, last=last):
             self._retarget()
 
     def _retarget(self) -> None:

@@ -111,14 +111,15 @@ class Openings:
         """Whether PART-TARGET of the generation is not certain yet."""
         return self._deltas is not None
 
-    def learn_distance(self, distance_90k: int) -> bool:
-        """Take the distance of two pictures; True when PART-TARGET became known or another one."""
+    def learn_distance(self, distance_90k: int, *, last: bool = False) -> bool:
+        """Take the distance of two pictures; True when PART-TARGET became known or another one. ``last``: a
+        segment ends here, and what is known must do: every picture may be a segment of its own."""
         deltas, generation = self._deltas, self.generation
         assert deltas is not None
         assert generation is not None
         deltas.append(distance_90k)
         next_end_s = (sum(deltas) + distance_90k) / 90_000
-        if len(deltas) < _DELTAS_TO_LEARN and next_end_s <= self._options.part_target_s:
+        if not last and len(deltas) < _DELTAS_TO_LEARN and next_end_s <= self._options.part_target_s:
             return False
         declared = generation.video.video.frame_rate if generation.video is not None else None
         frame_duration_s = cadence.frame_duration_s(deltas, declared)

@@ -12,7 +12,7 @@ from typing import Final
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track, TrackKind
 from openstreamer.packager.directives import Directives, has_arrived, is_too_far
-from openstreamer.packager.errors import BadRequest, NotFound
+from openstreamer.packager.errors import BadRequest, NotFound, NotReady
 from openstreamer.packager.live import LivePackager
 from openstreamer.packager.master import bandwidth, master_playlist
 from openstreamer.packager.options import PackagerOptions
@@ -223,7 +223,8 @@ class Presentation:
     def _render(self, kind: TrackKind, delta: bool) -> str:
         packager = self.packager
         target_s = packager.part_target_s
-        assert target_s is not None
+        if target_s is None:
+            raise NotReady("it is not known yet how long the parts of this stream are; ask again")
         terms = Terms(packager.target_duration_s, target_s, self._options.part_hold_back_parts * target_s)
         reports = [
             Report(f"{other.kind.value}.m3u8", *other.window.last_part)
