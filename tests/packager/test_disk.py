@@ -173,6 +173,17 @@ def test_the_end_of_a_stream_deletes_nothing_that_is_not_its_own(tmp_path: Path)
     assert outer.statistics.error is None
 
 
+def test_the_operators_own_recordings_beside_live_files_are_never_deleted(tmp_path: Path) -> None:
+    own = {"holiday.mp4", "chunk-1.m4s", "playlist.m3u8", "video_final.m4s"}
+    for name in own:
+        (tmp_path / name).write_bytes(b"the operator's")
+    directory = DiskDirectory(tmp_path)
+    directory.sync(disk_image(watched().presentation.packager))
+    assert own < {path.name for path in tmp_path.iterdir()}
+    directory.remove()
+    assert {path.name for path in tmp_path.iterdir()} == own
+
+
 def test_a_directory_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
     directory = DiskDirectory(tmp_path / "news")
     live = watched()

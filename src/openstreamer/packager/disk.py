@@ -10,6 +10,7 @@ the playlists stopped to name it.
 import asyncio
 import errno
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ from openstreamer.packager.playlist import URI_END, classic_playlist, segment_na
 
 REMOVAL_PATIENCE_S: Final = 2.0  # how long the end of a stream waits for a write that is under way
 _TEMPORARY_SUFFIX: Final = ".part-of-a-file"
+# An operator may name a directory with files of his own, recordings for instance: only what is named as we
+# name it is ever deleted.
+_MEDIA = re.compile(r"(video|audio)_(\d+\.m4s|init_\d+\.mp4)")
+_PLAYLIST = re.compile(r"(video|audio|index)\.m3u8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ class DiskDirectory:
                     continue
                 if entry.name.endswith(_TEMPORARY_SUFFIX):
                     os.unlink(entry.path)
-                elif entry.name.endswith((".m4s", ".mp4")):
+                elif _MEDIA.fullmatch(entry.name):
                     found.add(entry.name)
             self._written = found
         return self._written
@@ -136,7 +141,8 @@ class DiskDirectory:
         streams whose codes go deeper (``region`` and ``region/north``) stand inside this one."""
         try:
             for entry in os.scandir(self.directory):
-                ours = entry.name.endswith((".m4s", ".mp4", ".m3u8", _TEMPORARY_SUFFIX))
+                name = entry.name.removesuffix(_TEMPORARY_SUFFIX)
+                ours = _MEDIA.fullmatch(name) or _PLAYLIST.fullmatch(name)
                 if ours and entry.is_file(follow_symlinks=False):
                     os.unlink(entry.path)
             self.directory.rmdir()
