@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from openstreamer.hub import Hub, HubLimits, HubReader
-from openstreamer.hub.hub import MOST_HELD_FRAMES
+from openstreamer.hub.hub import MOST_HELD_BYTES, MOST_HELD_FRAMES
 from openstreamer.media.errors import HubBroken, HubEnded
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
@@ -70,14 +70,31 @@ async def test_a_reader_that_waits_for_a_time_is_woken_at_that_time_with_everyth
         for number in range(1, 5):
             await asyncio.sleep(0)
             writer.write([frames[number]], TRACKS, 1)
+        ahead = audio(5 * 3600)  # as it is beside pictures that are presented later than decoded
+        writer.write([ahead], TRACKS, 1)
         await asyncio.sleep(0)
         assert not task.done()
         writer.write([frames[5]], TRACKS, 1)
-        assert await task == frames[1:6]
+        assert await task == [*frames[1:5], ahead, frames[5]]
+
+
+async def test_without_video_audio_tells_the_time() -> None:
+    hub = Hub()
+    write(hub, gop(0))
+    reader = hub.reader("patient")
+    await receive_now(reader)
+    first, second = audio(1 << 30), audio((1 << 30) + 1920)
+    with hub.writer() as writer:
+        writer.write([first], (AUDIO,), 1)
+        assert await reader.receive() == [first]
+        task = asyncio.get_running_loop().create_task(reader.receive(second.dts_90k))
+        await asyncio.sleep(0)
+        writer.write([second], (AUDIO,), 1)
+        assert await task == [second]
 
 
 @pytest.mark.parametrize(
-    "event", ["key frame", "epoch", "tracks", "end of the writer", "closing", "too many"]
+    "event", ["key frame", "epoch", "tracks", "end of the writer", "closing", "many", "large"]
 )
 async def test_nothing_that_matters_waits_for_the_time(event: str) -> None:
     hub = Hub()
@@ -102,7 +119,11 @@ async def test_nothing_that_matters_waits_for_the_time(event: str) -> None:
                 writer.write([frame], (VIDEO,), 1)
             case "closing":
                 hub.close()
-            case "too many":
+            case "large":
+                large = [video(10800, key=False, size=MOST_HELD_BYTES)]
+                writer.write(large, TRACKS, 1)
+                expected += large
+            case "many":
                 many = [video(10800 + number, key=False) for number in range(MOST_HELD_FRAMES)]
                 writer.write(many, TRACKS, 1)
                 expected += many

@@ -7,12 +7,13 @@ from itertools import pairwise
 import pytest
 
 from openstreamer.media.aac import AacConfig
+from openstreamer.media.frame import Frame
 from openstreamer.media.h264 import H264Config
 from openstreamer.media.opus import OpusConfig
 from openstreamer.media.track import Track, TrackKind
 from openstreamer.packager.live import MAX_WAITING_AUDIO_FRAMES, LivePackager
 from openstreamer.packager.options import PackagerOptions
-from openstreamer.packager.segment import Segment
+from openstreamer.packager.segment import PartReady, Segment
 from openstreamer.packager.silence import silent_frame
 from tests.support.clips import clip
 from tests.support.hls_checker import HlsChecker
@@ -61,6 +62,45 @@ def test_playlists_keep_every_rule(stream: MadeStream) -> None:
 
     assert_no_problems(watched)
     assert watched.presentation.packager.target_duration_s == 2
+
+
+def ready_at(stream: MadeStream, *, held: bool) -> dict[object, int]:
+    """By what became ready, the number of the frame that made it so: frames pushed one by one, or held until
+    the packager has a use for them."""
+    packager = LivePackager(PackagerOptions(), FIRST_MSN)
+    found: dict[object, int] = {}
+    waiting: list[Frame] = []
+    pushes = now_90k = 0
+    for number, frame in enumerate(stream.frames()):
+        waiting.append(frame)
+        now_90k = frame.dts_90k if frame.track.is_video or stream.video is None else now_90k
+        if held and not frame.key and now_90k < packager.due_90k:
+            continue
+        for event in packager.push(waiting, stream.tracks, frame.pts_90k // 90):
+            part = event.part.data if isinstance(event, PartReady) else None
+            found[event.kind, event.segment.msn, part] = number
+        waiting = []
+        pushes += 1
+    if held and stream.video is not None:
+        assert pushes < number / 2
+    return found
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param(MadeStream(), id="30 fps"),
+        pytest.param(MadeStream(fps=NTSC, gop=60, stamps_ms=True), id="29.97 fps in milliseconds"),
+        pytest.param(MadeStream(fps=NTSC_FILM, gop=240, reorder=2), id="23.976 fps with B-frames, long GOPs"),
+        pytest.param(MadeStream(fps=NTSC_DOUBLE, gop=120, stamps_ms=True), id="59.94 fps in milliseconds"),
+        pytest.param(MadeStream(audio=AUDIO_44K, stamps_ms=True), id="44.1 kHz in milliseconds"),
+        pytest.param(MadeStream(audio=None), id="video only"),
+        pytest.param(MadeStream(video=None), id="audio only"),
+    ],
+)
+def test_frames_may_be_held_until_they_are_due_and_nothing_becomes_ready_later(stream: MadeStream) -> None:
+    stream = replace(stream, seconds=20)
+    assert ready_at(stream, held=True) == ready_at(stream, held=False)
 
 
 def test_key_frames_ten_seconds_apart_let_the_target_duration_grow_once() -> None:

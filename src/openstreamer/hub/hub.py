@@ -15,7 +15,8 @@ from openstreamer.media.errors import HubBroken, HubClosed, HubEnded
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 
-MOST_HELD_FRAMES = 256  # a reader that waits for a time is woken for so many frames at the latest
+MOST_HELD_FRAMES = 256  # a reader that waits for a time is woken for so much at the latest
+MOST_HELD_BYTES = 4 << 20
 TRIM_BLOCK_FRAMES = 32  # the head of the ring is cut in blocks: deleting from a list's head costs its length
 
 
@@ -81,6 +82,7 @@ class Hub:
         self._bytes_before: list[int] = []  # parallel to _frames: payload bytes written before this frame
         self._base = 0  # absolute index of _frames[0]
         self._bytes_total = 0
+        self._video_90k: int | None = None  # decode time of the newest video frame, if there is video
         self._gop_start: int | None = None
         self._announcements: list[tuple[int, tuple[Track, ...]]] = []
         self._readers: set[HubReader] = set()
@@ -146,6 +148,8 @@ class Hub:
         if tracks == self.tracks:
             return
         self.tracks = tracks
+        if not any(track.is_video for track in tracks):
+            self._video_90k = None
         self.flows = {track.id: self.flows.get(track.id, TrackFlow()) for track in tracks}
         if self._announcements and self._announcements[-1][0] == self.end:
             self._announcements.pop()
@@ -163,7 +167,10 @@ class Hub:
             bytes_before.append(total)
             size = len(frame.payload)
             total += size
-            flow = flows[frame.track.id]
+            track = frame.track
+            if track.is_video:
+                self._video_90k = frame.dts_90k
+            flow = flows[track.id]
             flow.frames += 1
             flow.payload_bytes += size
             flow.last_frame_ns = now_ns
@@ -174,13 +181,12 @@ class Hub:
         if newest.epoch != self.epoch:
             self.epoch = newest.epoch
             urgent = True
+        now_90k = newest.dts_90k if self._video_90k is None else self._video_90k
         self._limit_gop()
         for reader in self._readers:
             if reader._waiter is None:
                 self._limit_lag(reader)
-            elif (
-                urgent or newest.dts_90k >= reader._until_90k or self.end - reader._cursor > MOST_HELD_FRAMES
-            ):
+            elif urgent or now_90k >= reader._until_90k or reader._holds_too_much():
                 reader._wake()
         if len(ring) > TRIM_BLOCK_FRAMES:
             self._trim()
@@ -326,6 +332,7 @@ class HubReader:
         After a loss the first frame is a key frame. A reader that has nothing to do before the decode time
         ``until_90k`` says so, and is spared being woken for every frame: when nothing is unread, it waits for
         a frame of that time or later, for a key frame, another epoch, other tracks, or the end of the writer.
+        The frame is one of video if there is video: decode times of audio run ahead of reordered pictures.
 
         Raises:
             HubEnded: the stream was stopped, after everything unread was delivered.
@@ -364,7 +371,12 @@ class HubReader:
         return frames
 
     def _holds_too_much(self) -> bool:
-        return self._hub.end - self._cursor > MOST_HELD_FRAMES
+        hub = self._hub
+        held = hub.end - self._cursor
+        if held <= 0:
+            return False
+        held_bytes = hub._bytes_total - hub._bytes_before[self._cursor - hub._base]
+        return held > MOST_HELD_FRAMES or held_bytes > MOST_HELD_BYTES
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

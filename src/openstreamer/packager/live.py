@@ -94,6 +94,14 @@ class LivePackager:
         """PART-TARGET of all playlists; None before the first frames."""
         return self.generation.part_target_s if self.generation is not None else None
 
+    @property
+    def due_90k(self) -> int:
+        """Nothing becomes ready before a frame of this decode time, a key frame or one of another source is
+        pushed, so that it is enough to push the frames before it together with it. 0: any frame may be it."""
+        if self._openings.learning or self._cuts or self._video_silent or self._audio_silent:
+            return 0
+        return min((track.part_due_90k for track in self.tracks), default=0)
+
     # -- input ---------------------------------------------------------------------------------------
 
     def push(

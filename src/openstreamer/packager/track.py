@@ -100,6 +100,12 @@ class TrackPackager:
         """Where the newest frame ends on the stream's clock, or where the first one is due."""
         raise NotImplementedError
 
+    @property
+    def part_due_90k(self) -> int:
+        """The growing part does not end before a frame of this time, unless its segment does. 0 when that is
+        not known."""
+        raise NotImplementedError
+
     def retarget(self, generation: Generation) -> None:
         """PART-TARGET of ``generation`` became known."""
         segment = self.segment
@@ -188,6 +194,10 @@ class VideoPackager(TrackPackager):
     def end_90k(self) -> int:
         assert self.segment is not None
         return max(self._last_at + self._nominal, self.segment.start_pts_90k)
+
+    @property
+    def part_due_90k(self) -> int:
+        return self._part_start + self._part_floor if self._payloads and self._part_limit else 0
 
     @property
     def last_decode_90k(self) -> int:
@@ -299,6 +309,15 @@ class AudioPackager(TrackPackager):
             return rescale(self._next_at, self.timescale_hz, 90_000)
         assert self.segment is not None
         return self.segment.start_pts_90k
+
+    @property
+    def part_due_90k(self) -> int:
+        if not self._payloads or not self._part_limit:
+            return 0
+        # It ends when another frame would make it too long. One more is for stamps that the count disagrees
+        # with, which it may by half a frame.
+        earliest = self._part_start + self._part_limit - 2 * self._last_samples
+        return rescale(earliest, self.timescale_hz, 90_000)
 
     def silence(self) -> Frame | None:
         """A frame of coded silence that follows the newest frame, if the codec allows one."""

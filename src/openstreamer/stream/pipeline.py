@@ -163,7 +163,7 @@ class StreamPipeline:
             self._packaging = reader
             while True:
                 try:
-                    frames = await reader.receive()
+                    frames = await reader.receive(presentation.packager.due_90k)
                 except HubEnded:
                     return
                 self._packaged(presentation.push(frames, reader.tracks, time.time_ns() // 1_000_000))
