@@ -17,6 +17,7 @@ from openstreamer.config.models import (
     Template,
 )
 from openstreamer.media.errors import ConfigError
+from openstreamer.packager.options import PackagerOptions
 
 # Every field of CONTRACT 3, each with a value that is not its default.
 COMPLETE_STREAM: dict[str, Any] = {
@@ -293,12 +294,24 @@ def test_the_global_configuration_has_the_documented_defaults() -> None:
         ),
         ({"listeners": {"rtmp": {"port": 70000}}}, "listeners.rtmp.port"),
         ({"log": {"level": "loud"}}, "log.level"),
+        ({"manager": {"input_packet_timeout_sec": 0.001}}, "manager.input_packet_timeout_sec"),
     ],
 )
 def test_a_wrong_global_setting_is_refused_with_its_field(document: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigError) as refused:
         parse(GlobalConfig, document)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize("seconds", [1e-9, 0.49, 0.5, 30, 30.1])
+def test_a_segment_duration_that_is_accepted_can_be_packaged(seconds: float) -> None:
+    """One that cannot would stop every stream."""
+    try:
+        config = parse(GlobalConfig, {"publisher": {"hls": {"live_segment_sec": seconds}}})
+    except ConfigError:
+        assert not 0.5 <= seconds <= 30
+    else:
+        PackagerOptions(segment_target_s=config.publisher.hls.live_segment_sec)
 
 
 _JSON = st.recursive(

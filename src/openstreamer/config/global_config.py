@@ -118,7 +118,7 @@ class Buffer(ConfigModel):
 class Manager(ConfigModel):
     """Failover."""
 
-    input_packet_timeout_sec: Annotated[Number, Field(ge=0, le=3600), ZERO_IS_UNSET] = (
+    input_packet_timeout_sec: Annotated[Number, Field(ge=0.1, le=3600), ZERO_IS_UNSET] = (
         defaults.INPUT_PACKET_TIMEOUT_S
     )
 
@@ -127,7 +127,7 @@ class LiveSegments(ConfigModel):
     """Live playlists. With ``dir`` the segments are written there as well as kept in memory."""
 
     dir: Text = ""
-    live_segment_sec: Annotated[Number, Field(ge=0, le=30), ZERO_IS_UNSET] = defaults.LIVE_SEGMENT_S
+    live_segment_sec: Annotated[Number, Field(ge=0.5, le=30), ZERO_IS_UNSET] = defaults.LIVE_SEGMENT_S
     live_window: Annotated[int, Field(ge=0, le=1000), ZERO_IS_UNSET] = defaults.LIVE_WINDOW
     live_history: int = Field(default=defaults.LIVE_HISTORY, ge=0, le=100_000)
     live_ephemeral: bool = defaults.LIVE_EPHEMERAL
