@@ -61,10 +61,11 @@ async def test_a_fast_publisher_gets_a_mark_and_its_last_words_are_read_all_the_
     server = await make_server()
     async with server.publisher() as publisher, asyncio.timeout(20):
         accepted = accepted_socket(server)
-        while mark_of(accepted) < MOST_BYTES:
+        # Not up to MOST_BYTES: a mark that is nearly right stays as it is.
+        while mark_of(accepted) < MOST_BYTES // 2:
             await publisher.send(clip("h264"))
             await asyncio.sleep(0)
-        assert await until(lambda: unread_bytes(accepted) < MOST_BYTES // 2)
+        assert await until(lambda: unread_bytes(accepted) < MOST_BYTES // 4)
         # A few bytes, far below the mark, on a connection that stays open.
         publisher._client.send_close(publisher._stream_id)
         await publisher._flush()
