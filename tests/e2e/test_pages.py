@@ -183,6 +183,21 @@ class TestPlayer:
             assert page.evaluate("openstreamerPlayer.engine") == engine
             assert page.evaluate("document.querySelector('video').videoWidth") == SIZE[0]
 
+    def test_a_playlist_that_is_held_until_the_stream_comes_is_no_silent_server(
+        self, server: PagesServer, page: Page, tmp_path: Path
+    ) -> None:
+        server.media_answers.clear()
+        page.clock.install()
+        page.goto(f"{server.url}/play/news")
+        page.clock.fast_forward(3000)
+        expect(page.get_by_text("Waiting for the stream")).to_be_visible()
+        page.clock.fast_forward(8500)  # beyond the 10 s that the server holds it
+        expect(page.get_by_text("It starts here by itself")).to_be_visible()
+        assert page.evaluate("openstreamerPlayer.state") == "waiting"
+        with LiveHls(tmp_path):
+            server.media_answers.set()
+            wait_for_movement(page)
+
     def test_it_tells_the_latency_from_the_wall_clock(
         self, server: PagesServer, page: Page, tmp_path: Path
     ) -> None:

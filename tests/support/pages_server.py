@@ -40,6 +40,8 @@ class PagesServer:
         )
         self.media_dir = media_dir
         self.media_status: int | None = None  # set: no media, but this status
+        self.media_answers = threading.Event()  # cleared: media requests are held
+        self.media_answers.set()
         self.requests: list[str] = []
         server = self
 
@@ -68,6 +70,7 @@ class PagesServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.media_answers.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -80,7 +83,12 @@ class PagesServer:
         elif path == "/" or path.startswith(("/play/", "/assets/")):
             name = {"/": "index.html"}.get(path, "play.html" if path.startswith("/play/") else path[1:])
             self._send_file(request, DIST / name)
-        elif self.media_status is not None:
+        else:
+            self.media_answers.wait()
+            self._answer_media(request, path)
+
+    def _answer_media(self, request: BaseHTTPRequestHandler, path: str) -> None:
+        if self.media_status is not None:
             body = {"error": {"code": "STREAM_NOT_FOUND", "message": "There is no stream of this name."}}
             self._send_json(request, self.media_status, body)
         elif self.media_dir is not None:

@@ -7,7 +7,8 @@ export type Sight =
   | { readonly kind: "denied"; readonly message: string }
   | { readonly kind: "unreachable" };
 
-const TIMEOUT_MS = 10_000;
+/** The server holds the playlist of a stream that is not on the air yet for 10 s before it answers 503. */
+const TIMEOUT_MS = 15_000;
 const DENIED = [401, 403];
 
 export async function look(url: string): Promise<Sight> {
@@ -26,6 +27,8 @@ async function follow(url: string, signal: AbortSignal): Promise<Sight> {
   const response = await fetch(url, { signal, cache: "no-store" });
   const text = await response.text();
   if (DENIED.includes(response.status)) return { kind: "denied", message: errorMessage(text) };
+  // A 503 asks programs to ask again; to a person it says no more than that nothing is on the air.
+  if (response.status === 503) return { kind: "absent", message: "" };
   if (!response.ok) return { kind: "absent", message: errorMessage(text) };
   if (!text.startsWith("#EXTM3U")) return { kind: "absent", message: "The answer is not a playlist." };
   const child = text.includes("#EXT-X-STREAM-INF") ? lastUri(text) : null;

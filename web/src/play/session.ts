@@ -43,6 +43,7 @@ const STUCK_AFTER_MS = 8000;
 const SILENT_AFTER_MS = 2500;
 /** What a player without low latency keeps: three segments of two seconds. */
 const TYPICAL_TARGET_S = 6;
+const STARTS_BY_ITSELF = "It starts here by itself as soon as it is on the air.";
 const NO_STATS: EngineStats = { latencyS: null, behindEdgeS: null, targetLatencyS: null };
 
 export class Session {
@@ -143,17 +144,24 @@ export class Session {
   private async connect(): Promise<void> {
     if (this.looking) return;
     this.looking = true;
+    const held = window.setTimeout(() => this.explainHolding(), SILENT_AFTER_MS);
     const sight = await look(this.url);
+    window.clearTimeout(held);
     this.looking = false;
     if (this.engineIsFine()) return;
     if (sight.kind === "there") this.startEngine();
     else this.explainAbsence(sight);
   }
 
+  /** The server holds the answer until there is something to play. */
+  private explainHolding(): void {
+    if (this.state === "connecting") this.become("waiting", STARTS_BY_ITSELF);
+  }
+
   private explainAbsence(sight: Exclude<Sight, { kind: "there" }>): void {
     switch (sight.kind) {
       case "absent":
-        this.become("waiting", sight.message || "It starts here by itself as soon as it is on the air.");
+        this.become("waiting", sight.message || STARTS_BY_ITSELF);
         return this.connectIn(LOOK_AGAIN_MS);
       case "unreachable":
         this.become("reconnecting", "The server does not answer. Trying again every second.");
