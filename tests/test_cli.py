@@ -169,6 +169,24 @@ def test_a_password_of_the_wrong_length_is_refused(run: Run, password: str) -> N
     assert "8 to 1024 characters" in done.stderr
 
 
+def test_without_a_terminal_the_password_is_not_asked_for(run: Run) -> None:
+    done = run("user", "add", "ann", stdin="hunter2222\nhunter2222\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--password-stdin" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_document_on_standard_input_is_refused_rather_than_cut_short(
+    run: Run, ok: Ok, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ok("import", "-", stdin="streams: [{code: a}, {code: b}]")
+    monkeypatch.setattr(cli, "MAX_IMPORT_BYTES", 20)
+    done = run("import", "-", stdin="streams:\n- code: a\n- code: b\n")  # its first 20 bytes are a document
+    assert done.returncode == 2
+    assert "larger than" in done.stderr
+    assert "code: b" in ok("export")
+
+
 def test_what_is_exported_can_be_imported_elsewhere(ok: Ok, tmp_path: Path) -> None:
     document = "streams:\n- code: news\n  stream_key: s3cr3t\n  inputs:\n  - url: publish://\n"
     imported = ok("import", "-", "--data-dir", "one", stdin=document)

@@ -298,6 +298,8 @@ def _with_store(
 def _password(*, from_stdin: bool) -> str:
     if from_stdin:
         password = sys.stdin.readline(MAX_PASSWORD_CHARS + 2).rstrip("\r\n")
+    elif not sys.stdin.isatty():
+        raise ConfigError("there is no terminal to ask for the password on; give it with --password-stdin")
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
@@ -308,7 +310,10 @@ def _password(*, from_stdin: bool) -> str:
 def _read_import(file: Path) -> str:
     try:
         if str(file) == "-":
-            return sys.stdin.read(MAX_IMPORT_BYTES)
+            text = sys.stdin.read(MAX_IMPORT_BYTES + 1)
+            if len(text) > MAX_IMPORT_BYTES:
+                raise ConfigError(f"standard input is larger than {MAX_IMPORT_BYTES >> 20} MiB")
+            return text
         if file.stat().st_size > MAX_IMPORT_BYTES:
             raise ConfigError(f"{file} is larger than {MAX_IMPORT_BYTES >> 20} MiB")
         return file.read_text(encoding="utf-8")
