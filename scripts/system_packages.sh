@@ -12,7 +12,8 @@ python=${PYTHON:-python3}
 missing=()
 
 need_command() { # need_command COMMAND PACKAGE
-  command -v "$1" >/dev/null || missing+=("$2")
+  # Debian keeps nginx where only root's PATH looks.
+  PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null || missing+=("$2")
 }
 
 need_python() {
