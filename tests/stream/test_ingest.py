@@ -203,9 +203,13 @@ def test_a_silent_publisher_stays_until_it_sends_again_or_another_takes_over() -
         publishing = loop.create_task(slot.run(first))
         await asyncio.sleep(15)
         assert not publishing.done()
+        for _ in range(2):
+            ingest.notice_silence(loop.now_ns())
+        assert [failure.message for failure in ingest.failures] == ["scripted: connected, but silent for 2 s"]
         await asyncio.sleep(10)
         assert hub.end == 50
-        assert not ingest.failures
+        ingest.notice_silence(loop.now_ns())
+        assert len(ingest.failures) == 2
         successor = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.2:1"))
         assert point.slot is successor
         with pytest.raises(PublishRefused):

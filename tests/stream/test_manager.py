@@ -292,3 +292,39 @@ def test_an_input_that_is_not_supported_is_said_once() -> None:
         assert runtime.status is StreamStatus.DEGRADED
 
     on_node(scenario)
+
+
+def test_a_change_of_hls_settings_makes_the_playlists_anew_and_leaves_the_input_alone() -> None:
+    async def scenario(node: Node) -> None:
+        node.store.put("news")
+        await node.manager.apply("news")
+        await asyncio.sleep(3)
+        before = node.manager.presentation("news")
+        node.change_live_window(20)
+        await node.manager.apply_all()
+        await asyncio.sleep(3)
+        after = node.manager.presentation("news")
+        assert before is not None
+        assert after is not None
+        assert before.closed
+        assert after.parts_total > 0
+        assert [source.open for source in node.sources] == [True]
+        assert status_of(node, "news") is StreamStatus.ACTIVE
+
+    on_node(scenario)
+
+
+def test_delivery_is_switched_off_and_on_without_touching_the_input() -> None:
+    async def scenario(node: Node) -> None:
+        node.store.put("news")
+        await node.manager.apply("news")
+        node.store.put("news", protocols={"dash": False})
+        await node.manager.apply("news")
+        assert node.manager.presentation("news") is None
+        node.store.put("news", protocols={"hls": True})
+        await node.manager.apply("news")
+        await asyncio.sleep(2)
+        assert status_of(node, "news") is StreamStatus.ACTIVE
+        assert len(node.sources) == 1
+
+    on_node(scenario)

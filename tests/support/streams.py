@@ -128,6 +128,10 @@ class Node:
     def open_sources(self) -> int:
         return sum(source.open for source in self.sources)
 
+    def change_live_window(self, segments: int) -> None:
+        """Change how many segments playlists list."""
+        self.store.config = parse(GlobalConfig, {"publisher": {"hls": {"live_window": segments}}})
+
     def change_settings(self, **manager: Any) -> None:
         """Change the global ``manager`` section."""
         self.store.config = parse(GlobalConfig, {"manager": manager})

@@ -92,9 +92,10 @@ class Ingest:
         self.failures: deque[InputFailure] = deque(maxlen=ERRORS_KEPT)
         self.problem: str | None = None
         self.totals = totals
+        self._noticed_silence_ns: int | None = None
         self._hub = hub
         self._timeline = timeline
-        self._silence_s = silence_s
+        self.silence_s = silence_s
         self._latency = latency
         self._open_source = open_source
         self._clock_ns = clock_ns
@@ -140,8 +141,7 @@ class Ingest:
 
     async def _feed(self, source: Source, touch: Callable[[int], None]) -> None:
         loop = asyncio.get_running_loop()
-        hub, timeline, latency, silence_s = self._hub, self._timeline, self._latency, self._silence_s
-        recheck_s = silence_s / SILENCE_CHECKS
+        hub, timeline, latency, silence_s = self._hub, self._timeline, self._latency, self.silence_s
         epoch_before = timeline.epoch
         # A silent publisher is not sent away: its encoder may come back on the same connection, and until
         # then any other may take its slot over. The listener ends connections that are dead.
@@ -161,7 +161,8 @@ class Ingest:
                             latency.observe((now_ns - arrived_ns) / 1e9)
                         now_s = loop.time()
                         if now_s >= recheck_at_s:
-                            recheck_at_s = now_s + recheck_s
+                            silence_s = self.silence_s
+                            recheck_at_s = now_s + silence_s / SILENCE_CHECKS
                             deadline.reschedule(recheck_at_s + silence_s)
                         frames = await source.receive()
         except TimeoutError as err:
@@ -173,13 +174,28 @@ class Ingest:
 
     def _remember(self, err: SourceError) -> None:
         kind = type(err).__name__.removeprefix("Source").lower()
+        if isinstance(err, SourceEnded) and self.point is not None:  # an encoder that stops is no failure
+            self.totals.count_failure(kind)
+            self.problem = None
+        else:
+            self.problem = f"input: {err}"
+            self._note(kind, str(err))
+        logger.info("input_ended", stream=self.code, kind=kind, error=str(err))
+
+    def _note(self, kind: str, message: str) -> None:
         self.totals.count_failure(kind)
-        message = str(err)
-        ended_by_publisher = isinstance(err, SourceEnded) and self.point is not None
-        self.problem = None if ended_by_publisher else f"input: {message}"
-        if not ended_by_publisher:
-            self.failures.append(InputFailure(message, datetime.now(UTC)))
-        logger.info("input_ended", stream=self.code, kind=kind, error=message)
+        self.failures.append(InputFailure(message, datetime.now(UTC)))
+
+    def notice_silence(self, now_ns: int) -> None:
+        """Remember that a publisher fell silent, once for each time it did."""
+        slot = self.point.slot if self.point is not None else None
+        if slot is None or self.source is None or self.source is not slot.source:
+            return
+        silent_since_ns = slot.last_frame_ns
+        if now_ns - silent_since_ns > self.silence_s * 1e9 and silent_since_ns != self._noticed_silence_ns:
+            self._noticed_silence_ns = silent_since_ns
+            words = f"{self.source.protocol}: connected, but silent for {self.silence_s:g} s"
+            self._note("stalled", words)
 
     @property
     def waits_for_publisher(self) -> bool:

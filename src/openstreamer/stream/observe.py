@@ -134,7 +134,8 @@ def stream_runtime(pipeline: "StreamPipeline", now_ns: int) -> StreamRuntime:
     ingest = pipeline.ingest
     if ingest is not None:
         runtime.inputs = [input_runtime(ingest, pipeline, now_ns)]
-        if runtime.inputs[0].status is InputStatus.ACTIVE:
+        runtime.pipeline_active = runtime.inputs[0].status is InputStatus.ACTIVE
+        if runtime.pipeline_active:
             runtime.active_input_priority = ingest.priority
         runtime.exhausted = status is StreamStatus.DEGRADED and ingest.problem is not None
     tracks = [track_runtime(track, pipeline.meter.kbps(track.id)) for track in pipeline.hub.tracks]

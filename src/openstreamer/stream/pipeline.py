@@ -43,7 +43,7 @@ MAX_FIRST_DISCONTINUITY_SEQUENCE = 512
 
 @dataclass(frozen=True, slots=True)
 class MediaSettings:
-    """The global settings that a running stream depends on; a change of them rebuilds it."""
+    """The global settings that a running stream depends on."""
 
     silence_s: float
     segment_s: float
@@ -51,6 +51,17 @@ class MediaSettings:
     history_segments: int
     hls_dir: Path | None
     hls_ephemeral: bool
+
+    @property
+    def hls(self) -> tuple[object, ...]:
+        """What the HLS output depends on."""
+        return (
+            self.segment_s,
+            self.window_segments,
+            self.history_segments,
+            self.hls_dir,
+            self.hls_ephemeral,
+        )
 
     @classmethod
     def of(cls, config: GlobalConfig) -> Self:
@@ -113,28 +124,42 @@ class StreamPipeline:
 
     async def start(self) -> None:
         """Bring up the outputs, then the input."""
-        if self.spec.delivered.hls:
-            self._start_hls()
+        self._start_outputs()
         self._start_input()
 
     async def stop(self) -> None:
         """Stop input and outputs, and end every reader of the hub."""
         await self._stop_input()
         self.hub.close(HubEnded(f"stream {self.spec.code} was stopped"))
-        tasks, self._output_tasks = self._output_tasks, []
-        await cancel_and_wait(tasks)
-        if self.presentation is not None:
-            self.presentation.close()
+        await self._stop_outputs()
 
-    async def adopt(self, spec: Stream) -> None:
-        """Take over a changed specification that leaves the outputs as they are; the input restarts only
-        when it became another one."""
+    async def adopt(self, spec: Stream, settings: MediaSettings) -> None:
+        """Take over a changed specification or changed settings. Only what became another one restarts: an
+        input that stays goes on feeding while outputs are made anew, and the other way round."""
         before, self.spec = self.spec, spec
+        settings_before, self.settings = self.settings, settings
+        if (before.delivered.hls, settings_before.hls) != (spec.delivered.hls, settings.hls):
+            await self._stop_outputs()
+            self._start_outputs()
         if before.inputs_by_priority[:1] != spec.inputs_by_priority[:1]:
             await self._stop_input()
             self._start_input()
-        elif self.publish_point is not None:
-            self.publish_point.stream_key = spec.stream_key
+        elif self.ingest is not None:
+            self.ingest.silence_s = settings.silence_s
+            if self.publish_point is not None:
+                self.publish_point.stream_key = spec.stream_key
+
+    def _start_outputs(self) -> None:
+        if self.spec.delivered.hls:
+            self._start_hls()
+
+    async def _stop_outputs(self) -> None:
+        tasks, self._output_tasks = self._output_tasks, []
+        await cancel_and_wait(tasks)
+        self._packaging = self.disk = None
+        presentation, self.presentation = self.presentation, None
+        if presentation is not None:
+            presentation.close()
 
     def _start_hls(self) -> None:
         settings = self.settings
@@ -222,6 +247,8 @@ class StreamPipeline:
         once the source is gone."""
         self.meter.sample(self.hub, now_ns)
         ingest, packaging = self.ingest, self._packaging
+        if ingest is not None:
+            ingest.notice_silence(now_ns)
         if self.presentation is None or packaging is None or packaging.statistics.lag_frames:
             return  # what the source sent last has to be packaged first
         if ingest is None or ingest.source is None:

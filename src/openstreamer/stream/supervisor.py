@@ -25,7 +25,7 @@ from openstreamer.stream.publish import (
     PublishRequest,
     PublishSlot,
 )
-from openstreamer.stream.status import Observation, StreamRuntime, StreamStatus, judge
+from openstreamer.stream.status import Observation, StreamRuntime, judge
 from openstreamer.stream.tasks import Backoff, cancel_and_wait, spawn
 
 logger = structlog.get_logger(__name__)
@@ -144,14 +144,10 @@ class StreamSupervisor:
         self._reset_backoff()
         if self._pipeline is None:
             return
-        if before.settings != message.desired.settings:
-            await self._stop()
-            return
-        restarts = set(difference(before.spec, message.desired.spec).fields.values())
-        if restarts & {Restart.STREAM, Restart.OUTPUT}:
+        if difference(before.spec, message.desired.spec).restart is Restart.STREAM:
             await self._stop()
         else:
-            await self._pipeline.adopt(message.desired.spec)
+            await self._pipeline.adopt(message.desired.spec, message.desired.settings)
 
     async def _converge(self) -> None:
         desired = self._desired
@@ -170,7 +166,8 @@ class StreamSupervisor:
 
     async def _fail(self, err: Exception) -> None:
         expected = isinstance(err, OpenstreamerError | OSError)
-        logger.warning("stream_step_failed", stream=self.code, error=str(err), exc_info=not expected)
+        trace = not expected and self._attempt == 0  # the same trace at every retry would tell nothing new
+        logger.warning("stream_step_failed", stream=self.code, error=str(err), exc_info=trace)
         await self._stop()
         wait_s = START_BACKOFF.wait_s(self._attempt)
         self._attempt += 1
@@ -232,5 +229,4 @@ class StreamSupervisor:
         if self._started_at is not None:
             runtime.started_at = self._started_at
             runtime.uptime_sec = int((datetime.now(UTC) - self._started_at).total_seconds())
-        runtime.pipeline_active = runtime.status in (StreamStatus.ACTIVE, StreamStatus.DEGRADED)
         return runtime

@@ -38,7 +38,7 @@ def _require_readable(path: str | Path, field: str) -> None:
             pass
     except OSError as err:
         reason = (err.strerror or str(err)).lower()
-        raise ConfigError(f"cannot read {path}: {reason}", field=field) from err
+        raise ConfigError(f"{field}: cannot read {path}: {reason}", field=field) from err
 
 
 def _unusable(cert_path: str | Path, key_path: str | Path, err: ssl.SSLError) -> ConfigError:
