@@ -1,12 +1,14 @@
 """The composition root: puts the server together, runs it, takes it down in order."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import sys
 import tempfile
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +39,7 @@ from openstreamer.stream.wiring import open_source
 logger = structlog.get_logger(__name__)
 
 PUBLISH_TO_HUB_BOUNDS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+LOCK_FILE: Final = "serve.lock"
 DEMO_CODE: Final = "demo"
 DEMO_STREAM: Final = {
     "name": "Demo",
@@ -60,6 +63,7 @@ async def _serve(settings: ServeSettings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
+        stack.enter_context(_sole_user_of(settings.data_dir))
         store = await stack.enter_async_context(Store.open(settings.store_location))
         config = await store.global_config()
         logs.configure(settings.log_level or config.log.level, settings.log_format or config.log.format)
@@ -74,6 +78,26 @@ async def _serve(settings: ServeSettings) -> int:
         await stopping.wait()
         logger.info("stopping")
     return 0
+
+
+@contextmanager
+def _sole_user_of(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory: two servers would write each other's live files. The kernel frees it when the
+    process ends, however it does."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # the store is in there too, and says better what is wrong and what to do
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise ConfigError(f"{data_dir} is in use by another server", field="--data-dir") from err
+        yield
+    finally:
+        os.close(descriptor)
 
 
 async def _assemble(

@@ -268,6 +268,12 @@ def test_a_taken_port_is_named(tmp_path: Path, option: str) -> None:
     assert "in use" in said
 
 
+def test_a_second_server_on_one_data_directory_is_refused(tmp_path: Path) -> None:
+    with running_server(tmp_path, "--no-demo") as server:
+        assert "in use by another server" in refused_start(tmp_path / "store")
+        assert server.get("/healthz").status_code == 200
+
+
 def filled_store(data_dir: Path) -> Path:
     """A store with a stream in it; its file."""
     with running_server(data_dir, "--no-demo") as server:
