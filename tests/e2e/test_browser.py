@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 PLAY_S = 60
 START_WITHIN_S = 30.0
 LATENCY_S = 2.0
-# A shared machine may hold everything up for a second, once. A server that lets its viewers stall does it again.
+# A shared machine may hold everything up once, for a second. A server that stalls its viewers does it again.
 MACHINE_STALLS = 1
 
 
