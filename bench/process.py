@@ -88,9 +88,18 @@ class Server:
 
     def add_stream(self, code: str) -> None:
         """A stream that waits for a publisher."""
-        body = json.dumps({"inputs": [{"url": "publish://", "priority": 0}]}).encode()
+        self._post(
+            f"/streams/{code}", json.dumps({"inputs": [{"url": "publish://", "priority": 0}]}).encode()
+        )
+
+    def write_files(self, directory: Path) -> None:
+        """Let all streams write their HLS files below ``directory``."""
+        body = json.dumps({"publisher": {"hls": {"dir": str(directory)}}}).encode()
+        self._post("/config", body)
+
+    def _post(self, path: str, body: bytes) -> None:
         request = urllib.request.Request(
-            f"http://{self.http}/streams/{code}", body, {"content-type": "application/json"}, method="POST"
+            f"http://{self.http}{path}", body, {"content-type": "application/json"}, method="POST"
         )
         with urllib.request.urlopen(request, timeout=ANSWER_WITHIN_S):
             pass
@@ -178,6 +187,6 @@ def publisher(server: Server, clip: Path, codes: Sequence[str], *extra: str) -> 
     return running_load("bench.publisher", server.rtmp, str(clip), *codes, *extra)
 
 
-def viewers(server: Server, code: str, kind: str, count: int) -> AbstractContextManager[Load]:
-    """``count`` viewers of one stream."""
-    return running_load("bench.viewers", server.http, code, "--kind", kind, "--count", str(count))
+def viewers(http: str, code: str, kind: str, count: int) -> AbstractContextManager[Load]:
+    """``count`` viewers of one stream at the HTTP address."""
+    return running_load("bench.viewers", http, code, "--kind", kind, "--count", str(count))

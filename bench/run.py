@@ -15,11 +15,12 @@ from rich.console import Console
 
 from bench import scenarios
 from bench.clip import cached_clip, load_clip
+from bench.nginx import is_installed
 from bench.results import Results
 
 RESULTS = Path(__file__).parent / "results"
 TABLE_COLUMNS = 140
-GROUPS = ("start", "idle", "first-frame", "publishers", "viewers")
+GROUPS = ("start", "idle", "first-frame", "publishers", "viewers", "nginx")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,6 +64,11 @@ def _steps(
             for count in plan.publishers
         ),
         ("viewers", "viewers", partial(scenarios.watching, plan, results)),
+        *(
+            [("nginx", "viewers of nginx", partial(scenarios.watching_nginx, plan, results))]
+            if is_installed()
+            else []
+        ),
     ]
     return [(title, step) for group, title, step in steps if group in only]
 

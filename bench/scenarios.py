@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bench.clip import load_clip
 from bench.latency import latencies_ms, percentile
-from bench.process import Server, cpu_ns, publisher, rss_mb, running_server, viewers
+from bench.nginx import running_nginx
+from bench.process import Load, Server, cpu_ns, publisher, rss_mb, running_server, viewers
 from bench.publisher import send_times_file
 from bench.results import Results
 
@@ -136,14 +137,47 @@ def watching(plan: Plan, results: Results) -> None:
             load.stop()
 
 
+def watching_nginx(plan: Plan, results: Results) -> None:
+    """The same viewers at an nginx that serves the same segments from files, for comparison."""
+    directory = plan.new_directory()
+    files = directory / "hls"
+    with running_server(directory, "--no-demo") as server:
+        files.mkdir()
+        server.write_files(files)
+        server.add_stream("watched")
+        with publisher(server, plan.clip, ["watched"]) as load:
+            load.started()
+            time.sleep(3 * WARM_UP_S)  # several segments on the disk
+            with running_nginx(directory / "nginx", files) as nginx:
+                for count in plan.classic_viewers:
+                    group = f"{count} HLS viewers of nginx"
+                    with viewers(nginx.http, "watched", "classic", count) as watchers:
+                        _measure_viewers(plan, results, group, nginx.worker_pid, watchers, count)
+            load.stop()
+
+
 def _watch(plan: Plan, results: Results, server: Server, kind: str, count: int, base: float) -> None:
     group = f"{count} {'HLS' if kind == 'classic' else 'LL-HLS'} viewers"
-    with viewers(server, "watched", kind, count) as load:
-        load.started()
-        time.sleep(WARM_UP_S)
-        cpu = [(_cpu_ms_per_s(server.pid, plan.window_s) - base) / count for _ in range(plan.windows)]
-        said = load.stop()
     target = TARGET_VIEWER_MS if kind == "classic" else None
+    with viewers(server.http, "watched", kind, count) as watchers:
+        _measure_viewers(plan, results, group, server.pid, watchers, count, base=base, target=target)
+
+
+def _measure_viewers(
+    plan: Plan,
+    results: Results,
+    group: str,
+    pid: int,
+    watchers: Load,
+    count: int,
+    *,
+    base: float = 0.0,
+    target: float | None = None,
+) -> None:
+    watchers.started()
+    time.sleep(WARM_UP_S)
+    cpu = [(_cpu_ms_per_s(pid, plan.window_s) - base) / count for _ in range(plan.windows)]
+    said = watchers.stop()
     results.add(group, "CPU", "ms per viewer-second", cpu, target)
     results.add(group, "playlists", "per viewer-second", [said["playlists_per_viewer_s"]])
     results.add(group, "segments or parts", "per viewer-second", [said["media_per_viewer_s"]])
