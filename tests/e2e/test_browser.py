@@ -5,21 +5,18 @@ import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.support.browser import CHROMIUM_ARGS, chromium_path
+from tests.support.player import Player, assert_watched
 from tests.support.server import Server, ffmpeg_publish, ffprobe, peer, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 PLAY_S = 60
-START_WITHIN_S = 30.0
 LATENCY_S = 2.0
-# A shared machine may hold everything up once, for a second. A server that stalls its viewers does it again.
-MACHINE_STALLS = 1
 
 
 @pytest.fixture(scope="module")
@@ -28,58 +25,6 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=list(CHROMIUM_ARGS))
         yield browser
         browser.close()
-
-
-class Player:
-    """A player page that is open."""
-
-    def __init__(self, browser: Browser, url: str) -> None:
-        self.page: Page = browser.new_page()
-        self.page.goto(url)
-
-    def handle(self, name: str) -> Any:
-        """What the page says of itself."""
-        return self.page.evaluate(f"window.openstreamerPlayer?.{name}")
-
-    def video(self, name: str) -> Any:
-        """A property of the video element."""
-        return self.page.evaluate(f"document.querySelector('video').{name}")
-
-    def wait_until_playing(self) -> None:
-        """Until the picture moves."""
-        until(lambda: self.handle("state") == "playing", "the page plays", START_WITHIN_S)
-        start = self.video("currentTime")
-        until(lambda: self.video("currentTime") > start + 0.5, "the picture moves", START_WITHIN_S)
-
-    def seen(self) -> dict[str, Any]:
-        """The page's and the browser's counters."""
-        return {
-            **{name: self.handle(name) for name in ("stalls", "restarts", "last_error")},
-            "time_s": self.video("currentTime"),
-            "audio_bytes": self.video("webkitAudioDecodedByteCount"),
-            "frames": self.video("webkitDecodedFrameCount"),
-        }
-
-    def watch(self, seconds: float) -> list[float]:
-        """Watch for some seconds of the browser's own time; returns the latency seen each second."""
-        latencies = []
-        for _ in range(int(seconds)):
-            self.page.wait_for_timeout(1000)
-            latency_s = self.handle("latency_s")
-            if latency_s is not None:
-                latencies.append(float(latency_s))
-        return latencies
-
-
-def assert_watched(player: Player, began: dict[str, Any], *, size: tuple[int, int], seconds: float) -> None:
-    """It played ``seconds`` since ``began`` (what ``Player.seen`` said then) without a restart."""
-    now = player.seen()
-    assert (now["restarts"], now["last_error"]) == (began["restarts"], began["last_error"])
-    assert now["stalls"] - began["stalls"] <= MACHINE_STALLS
-    assert (player.video("videoWidth"), player.video("videoHeight")) == size
-    assert now["time_s"] - began["time_s"] == pytest.approx(seconds, abs=3)
-    assert now["audio_bytes"] - began["audio_bytes"] > 1000 * seconds
-    assert now["frames"] - began["frames"] > 20 * seconds
 
 
 def test_hlsjs_and_the_browsers_own_player_play_a_minute_without_a_stall(

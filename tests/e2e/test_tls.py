@@ -11,8 +11,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.e2e.test_browser import Player
 from tests.support.browser import CHROMIUM_ARGS, chromium_path
+from tests.support.player import Player
 from tests.support.server import Server, ffmpeg_publish, ffprobe, peer, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]

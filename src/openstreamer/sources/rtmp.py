@@ -16,6 +16,7 @@ from openstreamer.media.errors import SourceError, SourceRejected
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.base import SourceStatistics
+from openstreamer.sources.batches import FrameBatches
 from openstreamer.wire.amf0 import AmfValue
 from openstreamer.wire.flv import FlvDecoder
 from openstreamer.wire.rtmp import MediaReceived
@@ -63,10 +64,7 @@ class RtmpPublishSource:
         self._max_queued_bytes = limits.max_queued_bytes
         self._max_queued_90k = int(limits.max_queued_s * TICKS_PER_SECOND)
         self._protocol = protocol
-        self._frames: list[Frame] = []
-        self._tracks: tuple[Track, ...] = ()  # those of the frames that receive returned last
-        self._announced: tuple[Track, ...] = ()  # by the decoder, for the newest frame
-        self._follows = False  # whether the tracks of the queued frames may differ from _tracks
+        self._batches = FrameBatches()
         self._queued_bytes = 0
         self._queued_since_ns: int | None = None
         self._arrived_ns: int | None = None
@@ -84,12 +82,12 @@ class RtmpPublishSource:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         """Nobody reads any more. The connection is closed by the listener that owns it."""
-        self._frames.clear()
+        self._batches.clear()
         self.end(SourceError("rtmp: the stream stopped reading this publisher"))
 
     async def receive(self) -> list[Frame]:
         """The next frames; see the contract in ``sources/base``."""
-        while not self._frames:
+        while not self._batches:
             if self._failure is not None:
                 raise self._failure
             # A future, not an Event: this runs for every picture of every stream.
@@ -98,14 +96,10 @@ class RtmpPublishSource:
                 await self._arrival
             finally:
                 self._arrival = None
-        frames, self._frames = self._frames, []
-        if self._follows:
-            count = self._follow_tracks(frames, self._announced)
-            frames, self._frames = frames[:count], frames[count:]
-            self._follows = bool(self._frames) or self._tracks != self._announced
+        frames = self._batches.take()
         self._arrived_ns = self._queued_since_ns
-        if self._frames:
-            self._queued_bytes = sum(len(frame.payload) for frame in self._frames)
+        if self._batches:
+            self._queued_bytes = sum(len(frame.payload) for frame in self._batches.queued)
             return frames
         self._queued_bytes = 0
         self._queued_since_ns = None
@@ -114,23 +108,10 @@ class RtmpPublishSource:
             self._connection.resume_publisher()
         return frames
 
-    def _follow_tracks(self, frames: list[Frame], announced: tuple[Track, ...]) -> int:
-        """Set ``tracks`` to those of the first frames, and return how many frames have these: the decoder may
-        have read on over a change."""
-        present: dict[int, Track] = {}
-        count = 0
-        for frame in frames:
-            if present.setdefault(frame.track.id, frame.track) is not frame.track:
-                break
-            count += 1
-        before = {track.id: track for track in self._tracks}
-        self._tracks = tuple(present.get(track.id) or before.get(track.id, track) for track in announced)
-        return count
-
     @property
     def tracks(self) -> tuple[Track, ...]:
         """The tracks known so far, video first; those of the frames that ``receive`` returned last."""
-        return self._tracks or self._decoder.tracks
+        return self._batches.tracks or self._decoder.tracks
 
     @property
     def protocol(self) -> str:
@@ -192,17 +173,14 @@ class RtmpPublishSource:
             self._fail(reason)
 
     def _queue(self, frames: list[Frame]) -> None:
-        queued = self._frames
-        queued += frames
+        self._batches.put(frames, self._decoder.tracks)
         for frame in frames:
             self._queued_bytes += len(frame.payload)
+        queued = self._batches.queued
         if not queued:
             return
         if self._queued_since_ns is None:
             self._queued_since_ns = time.monotonic_ns()
-        if self._decoder.tracks is not self._announced:
-            self._announced = self._decoder.tracks
-            self._follows = True
         self._wake()
         full = (
             self._queued_bytes > self._max_queued_bytes

@@ -1,0 +1,49 @@
+"""What every reader of a container looks like to a source: bytes in, frames out."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+
+
+@dataclass(slots=True)
+class DemuxStatistics:
+    """What a demuxer noticed since it was made."""
+
+    packets: int = 0  # of the container: TS packets, FLV tags, fragments
+    lost_packets: int = 0  # by continuity counters, where the container has them
+    dropped_frames: int = 0  # could not be passed on: no configuration, before the first key frame, damaged
+    malformed: int = 0  # structures that could not be understood and were skipped
+    scrambled_packets: int = 0
+    unknown_streams: int = 0  # elementary streams of a codec that the server does not carry
+
+
+class Demuxer(Protocol):
+    """Bytes in, frames out.
+
+    Keeps the promises of :class:`openstreamer.sources.base.Source` about frames: they come out once the
+    tracks are known or did not show up within a bound of media time, video begins with a key frame that has
+    its parameter sets, timestamps are unwrapped and in 90 kHz of the container's own origin, and DTS do not
+    fall per track. The same bytes, split in any way, give the same frames.
+    """
+
+    statistics: DemuxStatistics
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks known so far, video first: the same object for as long as they are the same."""
+        ...
+
+    def receive_data(self, data: bytes | memoryview) -> list[Frame]:
+        """The frames that ``data`` completed, in the order of the container; often none.
+
+        Raises:
+            SourceRejected: the media cannot be carried; the message names the codec and why.
+            RemoteProtocolError: this is not the container, or it breaks a bound.
+        """
+        ...
+
+    def receive_eof(self) -> list[Frame]:
+        """The frames that the end of the data completes."""
+        ...
