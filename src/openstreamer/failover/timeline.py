@@ -36,9 +36,9 @@ class _TrackClock:
         """Take over the frame rate or sample rate of a new decoder configuration."""
         self.track = track
         if track.is_video:
-            self.grid = FrameGrid(track.config.frame_rate)  # type: ignore[union-attr]
+            self.grid = FrameGrid(track.video.frame_rate)
         else:
-            self.samples = SampleClock(track.config.timescale)  # type: ignore[union-attr]
+            self.samples = SampleClock(track.audio.timescale)
 
 
 class Timeline:
@@ -142,13 +142,13 @@ class Timeline:
 
     def _place_audio(self, clock: _TrackClock, frame: Frame, offset: int) -> bool:
         dts = frame.dts_90k + offset
-        config = frame.track.config
+        config = frame.track.audio
         try:
-            samples = config.samples_in(frame.payload)  # type: ignore[union-attr]
+            samples = config.samples_in(frame.payload)
         except MediaError:  # malformed: nobody can say how long it lasts
             return False
         assert clock.samples is not None
-        duration = samples * 90_000 // config.timescale  # type: ignore[union-attr]
+        duration = samples * 90_000 // config.timescale
         if clock.last_out is not None and dts < clock.end_out - duration // 2:
             return False
         dts = clock.samples.stamp(dts, samples)

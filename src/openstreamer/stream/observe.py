@@ -64,13 +64,12 @@ def track_runtime(track: Track, bitrate_kbps: int) -> TrackRuntime:
         codec_string=track.config.codec_string,
         bitrate_kbps=bitrate_kbps,
     )
-    config = track.config
     if track.is_video:
-        shown.width, shown.height = config.width, config.height  # type: ignore[union-attr]
-        rate = config.frame_rate  # type: ignore[union-attr]
-        shown.frame_rate = round(float(rate), 3) if rate else None
+        video = track.video
+        shown.width, shown.height = video.width, video.height
+        shown.frame_rate = round(float(video.frame_rate), 3) if video.frame_rate else None
     else:
-        shown.sample_rate, shown.channels = config.sample_rate, config.channels  # type: ignore[union-attr]
+        shown.sample_rate, shown.channels = track.audio.sample_rate, track.audio.channels
     return shown
 
 
