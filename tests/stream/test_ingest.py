@@ -22,6 +22,10 @@ def second(number: int) -> list[Frame]:
     return [video((number * 25 + n) * 3600, key=n == 0) for n in range(25)]
 
 
+def seconds(first: int, count: int) -> list[Frame]:
+    return [frame for number in range(first, first + count) for frame in second(number)]
+
+
 class Rig:
     """An ingest with its hub, run as a task on virtual time."""
 
@@ -216,5 +220,81 @@ def test_a_silent_publisher_stays_until_it_sends_again_or_another_takes_over() -
             await publishing
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+    virtual(scenario)
+
+
+def publishing(loop: VirtualTimeLoop) -> tuple[Ingest, PublishPoint]:
+    """The ingest of a ``publish://`` input."""
+    point = PublishPoint("news", stream_key=None, clock_ns=loop.now_ns)
+    ingest = Ingest(
+        "news",
+        url="publish://",
+        priority=0,
+        hub=Hub(),
+        timeline=Timeline(0),
+        silence_s=2.0,
+        totals=IngestTotals(),
+        latency=Histogram((1.0,)),
+        point=point,
+        clock_ns=loop.now_ns,
+    )
+    return ingest, point
+
+
+def test_a_publisher_that_does_not_pace_itself_enters_in_real_time_and_keeps_its_slot() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        ingest, point = publishing(loop)
+        hub = ingest._hub
+        running = loop.create_task(ingest.run())
+        an_hour = ScriptedSource([second(number) for number in range(3600)])
+        slot = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.1:1"))
+        sending = loop.create_task(slot.run(an_hour))
+        await asyncio.sleep(0.1)
+        assert 10 * 25 <= hub.end <= 11 * 25
+        assert ingest.held_back
+        for _ in range(60):
+            await asyncio.sleep(1)
+            assert loop.now_ns() - slot.last_frame_ns <= 500_000_000
+            assert loop.now_ns() - (hub.flows[1].last_frame_ns or 0) <= 100_000_000
+        assert 69 * 25 <= hub.end <= 73 * 25
+        assert not ingest.failures
+        slot.release()
+        running.cancel()
+        await asyncio.gather(running, sending, return_exceptions=True)
+
+    virtual(scenario)
+
+
+def test_a_pulled_source_that_is_held_back_is_not_taken_for_silent() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        greedy = ScriptedSource([seconds(first, 10) for first in range(0, 200, 10)])
+        rig = Rig(loop, [greedy])
+        await rig.run_for(100)
+        assert not rig.ingest.failures
+        assert len(rig.opened_s) == 1
+        assert 109 * 25 <= rig.hub.end <= 113 * 25
+
+    virtual(scenario)
+
+
+def test_a_source_that_falls_silent_after_it_was_held_back_is_given_up() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        greedy = ScriptedSource([second(number) for number in range(20)])
+        rig = Rig(loop, [greedy])
+        await rig.run_for(13)
+        assert greedy.closed
+        assert "silent for 2 s" in rig.ingest.failures[0].message
+        assert not rig.ingest.held_back
+
+    virtual(scenario)
+
+
+def test_a_new_connection_gains_no_second_burst() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        ten_seconds = [second(number) for number in range(10)]
+        rig = Rig(loop, [ScriptedSource([*ten_seconds, SourceEnded("done")]) for _ in range(50)])
+        await rig.run_for(60)
+        assert rig.hub.end <= 73 * 25
 
     virtual(scenario)

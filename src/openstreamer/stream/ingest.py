@@ -15,10 +15,12 @@ from datetime import UTC, datetime
 import structlog
 
 from openstreamer.failover.timeline import Timeline
-from openstreamer.hub import Hub
+from openstreamer.hub import Hub, HubWriter
 from openstreamer.media.errors import SourceEnded, SourceError, SourceStalled
+from openstreamer.media.frame import Frame
 from openstreamer.sources.base import Source, SourceStatistics
 from openstreamer.stream.histogram import Histogram
+from openstreamer.stream.pace import Pace
 from openstreamer.stream.publish import PublishPoint
 from openstreamer.stream.tasks import Backoff
 
@@ -27,6 +29,7 @@ logger = structlog.get_logger(__name__)
 FIRST_FRAME_DEADLINE_S = 5.0  # two long GOPs: a source that opens and yields nothing is no source (DESIGN 5)
 RETRY = Backoff(first_s=1.0, most_s=30.0)
 ERRORS_KEPT = 5
+HOLD_STEP_S = 0.5  # while frames are held back, the input is said to live that often
 SILENCE_CHECKS = 16  # the silence deadline is moved this often per window: re-arming it per frame would cost
 
 
@@ -92,6 +95,7 @@ class Ingest:
         self.failures: deque[InputFailure] = deque(maxlen=ERRORS_KEPT)
         self.problem: str | None = None
         self.totals = totals
+        self.held_back = False  # whether the present source sent faster than real time
         self._noticed_silence_ns: int | None = None
         self._hub = hub
         self._timeline = timeline
@@ -99,6 +103,7 @@ class Ingest:
         self._latency = latency
         self._open_source = open_source
         self._clock_ns = clock_ns
+        self._pace = Pace()
 
     async def run(self) -> None:
         """Feed the hub until cancelled."""
@@ -138,10 +143,12 @@ class Ingest:
         finally:
             self.totals.add(source)
             self.source = None
+            self.held_back = False
 
     async def _feed(self, source: Source, touch: Callable[[int], None]) -> None:
         loop = asyncio.get_running_loop()
         hub, timeline, latency, silence_s = self._hub, self._timeline, self._latency, self.silence_s
+        due_ns = self._pace.due_ns
         epoch_before = timeline.epoch
         # A silent publisher is not sent away: its encoder may come back on the same connection, and until
         # then any other may take its slot over. The listener ends connections that are dead.
@@ -150,15 +157,22 @@ class Ingest:
             async with asyncio.timeout(FIRST_FRAME_DEADLINE_S if pulls else None) as deadline:
                 frames = await source.receive()
                 timeline.begin_epoch()
+                due_ns(timeline.end_90k, self._clock_ns())  # what the first batch spans is part of the burst
                 self.problem = None
                 recheck_at_s = 0.0 if pulls else math.inf
                 with hub.writer() as writer:
                     while True:
                         now_ns = self._clock_ns()
-                        writer.write(timeline.map(frames), source.tracks, now_ns)
-                        touch(now_ns)
                         if (arrived_ns := source.arrived_ns) is not None:
                             latency.observe((now_ns - arrived_ns) / 1e9)
+                        frames = timeline.map(frames)
+                        if frames and due_ns(frames[-1].dts_90k, now_ns) > now_ns:
+                            deadline.reschedule(None)
+                            await self._write_slowly(writer, frames, source, touch)
+                            recheck_at_s = 0.0 if pulls else math.inf
+                        else:
+                            writer.write(frames, source.tracks, now_ns)
+                            touch(now_ns)
                         now_s = loop.time()
                         if now_s >= recheck_at_s:
                             silence_s = self.silence_s
@@ -171,6 +185,23 @@ class Ingest:
             else:
                 what = f"silent for {silence_s:g} s"
             raise SourceStalled(f"{source.protocol}: connected, but {what}") from err
+
+    async def _write_slowly(
+        self, writer: HubWriter, frames: list[Frame], source: Source, touch: Callable[[int], None]
+    ) -> None:
+        """Write each frame when it is due. Nothing is received meanwhile: the source is slowed down."""
+        if not self.held_back:
+            self.held_back = True
+            logger.warning("input_faster_than_real_time", stream=self.code, protocol=source.protocol)
+        for frame in frames:
+            while True:
+                now_ns = self._clock_ns()
+                touch(now_ns)
+                early_ns = self._pace.due_ns(frame.dts_90k, now_ns) - now_ns
+                if early_ns <= 0:
+                    break
+                await asyncio.sleep(min(early_ns / 1e9, HOLD_STEP_S))
+            writer.write((frame,), source.tracks, now_ns)
 
     def _remember(self, err: SourceError) -> None:
         kind = type(err).__name__.removeprefix("Source").lower()

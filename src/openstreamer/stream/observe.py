@@ -113,6 +113,7 @@ def input_runtime(ingest: Ingest, pipeline: "StreamPipeline", now_ns: int) -> In
     total = statistics.received_packets + statistics.lost_packets
     shown.protocol = source.protocol
     shown.peer = ingest.peer
+    shown.held_back = ingest.held_back
     shown.packet_loss = round(statistics.lost_packets / total, 5) if total else 0.0
     shown.tracks = [track_runtime(track, pipeline.meter.kbps(track.id)) for track in source.tracks]
     shown.bitrate_kbps = sum(track.bitrate_kbps for track in shown.tracks)

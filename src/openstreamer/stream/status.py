@@ -60,6 +60,9 @@ class InputRuntime(BaseModel):
     last_packet_at: datetime | None = None
     bitrate_kbps: int = 0
     packet_loss: float = 0.0
+    held_back: bool = Field(
+        default=False, description="The source sends faster than real time; its media enters in real time."
+    )
     tracks: list[TrackRuntime] = Field(default_factory=list)
     errors: list[ErrorEntry] = Field(default_factory=list)
 
