@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from openstreamer.config.support import unsupported
 from openstreamer.config.urls import redact_url
-from openstreamer.hub import Hub
+from openstreamer.hub import Hub, TrackFlow
 from openstreamer.media.track import Track
 from openstreamer.stream.ingest import Ingest
 from openstreamer.stream.status import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 OUTPUT_WINDOW_NS = 3_000_000_000  # nine parts: an output that made none of them stands still
 METER_SAMPLES = 6  # one a second: rates are means over about five seconds
+STANDSTILL_NS = METER_SAMPLES * 1_000_000_000  # what was before it is no part of a mean after it
 
 
 class FlowMeter:
@@ -37,6 +38,8 @@ class FlowMeter:
 
     def sample(self, hub: Hub, now_ns: int) -> None:
         """Remember the counters as they are now."""
+        if all(_is_silent(flow, now_ns, STANDSTILL_NS) for flow in hub.flows.values()):
+            self._samples.clear()
         self._samples.append((now_ns, {track_id: flow.payload_bytes for track_id, flow in hub.flows.items()}))
 
     def kbps(self, track_id: int) -> int:
@@ -47,6 +50,18 @@ class FlowMeter:
         moved_bytes = last.get(track_id, 0) - first.get(track_id, 0)
         elapsed_ns = last_ns - first_ns
         return max(0, moved_bytes * 8_000_000 // elapsed_ns) if elapsed_ns else 0
+
+
+def _is_silent(flow: TrackFlow, now_ns: int, window_ns: int) -> bool:
+    return flow.last_frame_ns is None or now_ns - flow.last_frame_ns > window_ns
+
+
+def _flowing_kbps(track: Track, pipeline: "StreamPipeline", now_ns: int) -> int:
+    """The bitrate of a track while it flows: a mean over the last seconds outlives an input that is gone."""
+    ingest, flow = pipeline.ingest, pipeline.hub.flows.get(track.id)
+    if ingest is None or ingest.source is None or flow is None:
+        return 0
+    return 0 if _is_silent(flow, now_ns, int(ingest.silence_s * 1e9)) else pipeline.meter.kbps(track.id)
 
 
 def _unix_time(at_ns: int | None, now_ns: int) -> datetime | None:
@@ -115,7 +130,7 @@ def input_runtime(ingest: Ingest, pipeline: "StreamPipeline", now_ns: int) -> In
     shown.peer = ingest.peer
     shown.held_back = ingest.held_back
     shown.packet_loss = round(statistics.lost_packets / total, 5) if total else 0.0
-    shown.tracks = [track_runtime(track, pipeline.meter.kbps(track.id)) for track in source.tracks]
+    shown.tracks = [track_runtime(track, _flowing_kbps(track, pipeline, now_ns)) for track in source.tracks]
     shown.bitrate_kbps = sum(track.bitrate_kbps for track in shown.tracks)
     fresh = newest_ns is not None and now_ns - newest_ns <= pipeline.settings.silence_s * 1e9
     shown.status = InputStatus.ACTIVE if fresh else InputStatus.DEGRADED
@@ -138,7 +153,7 @@ def stream_runtime(pipeline: "StreamPipeline", now_ns: int) -> StreamRuntime:
         if runtime.pipeline_active:
             runtime.active_input_priority = ingest.priority
         runtime.exhausted = status is StreamStatus.DEGRADED and ingest.problem is not None
-    tracks = [track_runtime(track, pipeline.meter.kbps(track.id)) for track in pipeline.hub.tracks]
+    tracks = [track_runtime(track, _flowing_kbps(track, pipeline, now_ns)) for track in pipeline.hub.tracks]
     total_kbps = sum(track.bitrate_kbps for track in tracks)
     runtime.media = MediaRuntime(
         input_bitrate_kbps=total_kbps,

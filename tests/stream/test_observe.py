@@ -1,0 +1,112 @@
+"""What is said about a running stream follows what flows, not what flowed."""
+
+import asyncio
+
+from openstreamer.config.models import GlobalConfig, Stream
+from openstreamer.hub import Hub
+from openstreamer.media.errors import SourceEnded
+from openstreamer.media.frame import Frame
+from openstreamer.stream.histogram import Histogram
+from openstreamer.stream.observe import FlowMeter
+from openstreamer.stream.pipeline import MediaSettings, StreamPipeline
+from openstreamer.stream.publish import PublishRequest
+from tests.support.media import VIDEO, video
+from tests.support.sources import ScriptedSource
+from tests.support.virtual_time import VirtualTimeLoop, run_virtual
+
+FRAME_BYTES = 5000
+RATE_KBPS = FRAME_BYTES * 25 * 8 // 1000
+
+
+def pictures(first: int, count: int) -> list[Frame]:
+    return [video(n * 3600, key=n % 25 == 0, size=FRAME_BYTES) for n in range(first, first + count)]
+
+
+class PacedSource(ScriptedSource):
+    """A picture every 40 ms, for ``count`` pictures; then it ends, or says nothing any more."""
+
+    def __init__(self, count: int, *, ends: bool) -> None:
+        steps: list[list[Frame] | Exception] = [pictures(n, 1) for n in range(count)]
+        super().__init__([*steps, SourceEnded("done")] if ends else steps, tracks=(VIDEO,))
+
+    async def receive(self) -> list[Frame]:
+        await asyncio.sleep(0.04)
+        return await super().receive()
+
+
+def pipeline(loop: VirtualTimeLoop) -> StreamPipeline:
+    """A stream that waits for a publisher."""
+    spec = Stream.model_validate({"code": "news", "inputs": [{"url": "publish://", "priority": 0}]})
+
+    def open_nothing(_: object) -> None:
+        raise AssertionError("a publisher is waited for")
+
+    settings = MediaSettings.of(GlobalConfig())
+    return StreamPipeline(spec, settings, open_nothing, Histogram((1.0,)), loop.now_ns)  # type: ignore[arg-type]
+
+
+async def tick(stream: StreamPipeline, loop: VirtualTimeLoop, seconds: int) -> None:
+    """Let the stream run as its supervisor would."""
+    for _ in range(seconds):
+        await asyncio.sleep(1)
+        stream.tick(loop.now_ns())
+
+
+async def publish(stream: StreamPipeline, source: ScriptedSource) -> None:
+    """Feed the stream from ``source`` to its end."""
+    point = stream.publish_point
+    assert point is not None
+    with point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.1:1")) as slot:
+        await slot.run(source)
+
+
+def shown_kbps(stream: StreamPipeline, loop: VirtualTimeLoop) -> int:
+    return stream.runtime(loop.now_ns()).media.input_bitrate_kbps
+
+
+def test_the_bitrate_is_gone_with_the_publisher_and_right_again_when_it_is_back() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        stream = pipeline(loop)
+        await stream.start()
+        first = loop.create_task(publish(stream, PacedSource(251, ends=True)))
+        await tick(stream, loop, 10)
+        assert abs(shown_kbps(stream, loop) - RATE_KBPS) <= RATE_KBPS * 0.05
+        await first
+        assert shown_kbps(stream, loop) == 0
+        await tick(stream, loop, 30)
+        second = loop.create_task(publish(stream, PacedSource(251, ends=True)))
+        await tick(stream, loop, 3)
+        assert abs(shown_kbps(stream, loop) - RATE_KBPS) <= RATE_KBPS * 0.35
+        await second
+        await stream.stop()
+
+    run_virtual(scenario)
+
+
+def test_the_bitrate_of_a_publisher_that_fell_silent_is_nothing() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        stream = pipeline(loop)
+        await stream.start()
+        publishing = loop.create_task(publish(stream, PacedSource(250, ends=False)))
+        await tick(stream, loop, 13)
+        runtime = stream.runtime(loop.now_ns())
+        assert runtime.media.input_bitrate_kbps == 0
+        assert runtime.inputs[0].bitrate_kbps == 0
+        assert runtime.inputs[0].tracks[0].bitrate_kbps == 0
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+        await stream.stop()
+
+    run_virtual(scenario)
+
+
+def test_a_mean_does_not_reach_back_over_a_standstill() -> None:
+    hub, meter = Hub(), FlowMeter()
+    with hub.writer() as writer:
+        for second in (*range(5), *range(60, 63)):
+            writer.write(pictures(second * 25, 25), (VIDEO,), second * 1_000_000_000)
+            meter.sample(hub, second * 1_000_000_000)
+            if second == 4:
+                for silent in range(5, 60):
+                    meter.sample(hub, silent * 1_000_000_000)
+    assert meter.kbps(VIDEO.id) == RATE_KBPS
