@@ -24,6 +24,17 @@ def test_anything_else_is_not_loopback(peer: str | None) -> None:
     assert not is_loopback(peer)
 
 
+@pytest.mark.parametrize(
+    "text", ["[::1]evil", "[::1", "::1]", "[::1]:x", "127.0.0.1:x", "127.0.0.1:80:", "1.2.3.4%eth0", "[a]"]
+)
+def test_what_only_begins_like_an_address_is_none(text: str) -> None:
+    assert parse_address(text) is None
+
+
+def test_a_zone_is_dropped() -> None:
+    assert str(parse_address("fe80::1%eth0")) == str(parse_address("[fe80::1%eth0]:80")) == "fe80::1"
+
+
 def test_an_untrusted_peer_is_believed_nothing() -> None:
     assert client_address("198.51.100.1", ["203.0.113.9"], TRUSTED) == "198.51.100.1"
 

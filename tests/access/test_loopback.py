@@ -39,7 +39,12 @@ def test_http_1_0_is_how_a_default_nginx_forwards_and_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "evil.example:8080", "", "127.0.0.1.nip.io"]
+    "host",
+    [
+        *("evil.example", "localhost.evil.example", "evil.example:8080", "", "127.0.0.1.nip.io"),
+        *("[::1]evil.example", "[::1].evil.example:80", "[::1]:evil.example", "127.0.0.1:80.evil.example"),
+        *("localhost:80.evil.example", "evil.example:localhost", "[::1", "127.0.0.1%evil.example"),
+    ],
 )
 def test_a_name_that_dns_could_have_pointed_here_is_refused(host: str) -> None:
     assert refused("127.0.0.1", {"host": host}) == "HOST_NOT_ALLOWED"

@@ -1,6 +1,7 @@
 """Whose request is it: peers, trusted proxies, loopback. Pure functions over strings."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -11,16 +12,21 @@ IpNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_FORWARDED_HOPS = 32  # a longer chain is an attack, not a route
 
+# What may follow the address: nothing, or a port. Anything else is a name that only begins like an address.
+_BRACKETED = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?)\](?::[0-9]{0,5})?", re.ASCII)
+_WITH_PORT = re.compile(r"(?P<address>[0-9.]+):[0-9]{0,5}", re.ASCII)
+
 
 def parse_address(text: str) -> IpAddress | None:
-    """An IP address, IPv4-mapped IPv6 folded to IPv4; brackets, a zone and a port are dropped."""
+    """An IP address, IPv4-mapped IPv6 folded to IPv4; brackets, a zone and a port are dropped.
+
+    What only begins like an address (``[::1]evil.com``) is none.
+    """
     text = text.strip().strip('"')
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    if (match := _BRACKETED.fullmatch(text) or _WITH_PORT.fullmatch(text)) is not None:
+        text = match["address"]
     try:
-        address = ipaddress.ip_address(text.partition("%")[0])
+        address = ipaddress.ip_address(text.partition("%")[0] if ":" in text else text)
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None)

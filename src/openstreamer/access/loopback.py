@@ -5,6 +5,7 @@ no host name that DNS could have pointed here (DNS rebinding). A browser on this
 web page can use, so a change of state must also come from the API's own origin.
 """
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -29,6 +30,8 @@ FORWARDING_HEADERS = frozenset(
 )
 FORWARDING_PREFIX = "x-forwarded-"
 
+_LOCAL_NAME = re.compile(r"(?:[a-z0-9_-]+\.)*localhost\.?(?::[0-9]{0,5})?", re.ASCII | re.IGNORECASE)
+
 _ADD_A_USER = "add a user with `openstreamer user add` to use the API from elsewhere"
 
 
@@ -44,9 +47,7 @@ def is_local_host_name(host: str) -> bool:
     """Whether DNS cannot have pointed ``host`` here: an IP address, or ``localhost`` (RFC 6761, 6.3)."""
     if parse_address(host) is not None:
         return True
-    name = host.rpartition(":")[0] if ":" in host else host
-    name = name.lower().rstrip(".")
-    return name == "localhost" or name.endswith(".localhost")
+    return _LOCAL_NAME.fullmatch(host) is not None
 
 
 def require_local(peer: str | None, http_version: str, headers: Mapping[str, str]) -> None:
