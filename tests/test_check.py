@@ -82,7 +82,7 @@ async def test_stored_addresses_and_tls_files_are_checked(tmp_path: Path) -> Non
     assert _finding(settings, "RTMP port") == Finding("RTMP port", True, "switched off")
     tls = _finding(settings, "TLS")
     assert not tls.ok
-    assert "/absent.pem" in tls.detail
+    assert tls.detail == "server.tls.cert: cannot read /absent.pem: no such file or directory"
 
 
 def test_a_data_directory_that_is_a_file_is_named(tmp_path: Path) -> None:

@@ -209,6 +209,20 @@ def test_a_wrong_import_names_the_place_and_changes_nothing(ok: Ok, run: Run) ->
     assert "kept" in ok("export")
 
 
+def test_an_import_that_would_keep_the_server_from_starting_is_refused(ok: Ok, run: Run) -> None:
+    ok("import", "-", stdin="streams: [{code: kept}]")
+    done = run("import", "-", stdin="global_config: {server: {tls: {cert: /no.pem, key: /no.key}}}")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "openstreamer: global_config.server.tls.cert: cannot read /no.pem: no such file or directory\n"
+    )
+
+
+def test_an_import_says_what_is_not_served_as_it_is_written(ok: Ok) -> None:
+    printed = ok("import", "-", stdin="global_config: {publisher: {hls: {live_window: 3}}}")
+    assert "note: publisher.hls.live_window: 3 is served as 6" in printed
+
+
 def test_the_environment_says_where_the_data_is(
     ok: Ok, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 import uvloop
 
-from openstreamer import __version__, footprint, logs
+from openstreamer import __version__, footprint, hot_settings, logs
 from openstreamer.config.addresses import Address, parse_address
 from openstreamer.config.models import GlobalConfig
 from openstreamer.config.settings import ServeSettings
@@ -23,17 +23,18 @@ from openstreamer.control.app import ControlApp
 from openstreamer.control.durations import RequestDurations
 from openstreamer.control.loop_lag import LoopLag
 from openstreamer.control.node import NodeView
+from openstreamer.hot_settings import HotSettings
 from openstreamer.listen.http.listener import HttpListener
 from openstreamer.listen.http.media import MediaApp
 from openstreamer.listen.http.router import Router
-from openstreamer.listen.http.tls import tls_context
+from openstreamer.listen.http.tls import HTTP_ALPN, Certificate, check_certificate
 from openstreamer.listen.rtmp import RtmpListener
 from openstreamer.media.errors import ConfigError
 from openstreamer.store.store import Store
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.manager import StreamManager
 from openstreamer.stream.pipeline import StreamPipeline
-from openstreamer.stream.tasks import cancel_and_wait, spawn
+from openstreamer.stream.tasks import cancel_and_wait, spawn, supervise
 from openstreamer.stream.wiring import open_source
 
 logger = structlog.get_logger(__name__)
@@ -64,7 +65,9 @@ async def _serve(settings: ServeSettings) -> int:
         loop.add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
         stack.enter_context(_sole_user_of(settings.data_dir))
-        store = await stack.enter_async_context(Store.open(settings.store_location))
+        store = await stack.enter_async_context(
+            Store.open(settings.store_location, check_settings=check_certificate)
+        )
         config = await store.global_config()
         logs.configure(settings.log_level or config.log.level, settings.log_format or config.log.format)
         if store.is_new and settings.demo:
@@ -105,7 +108,8 @@ async def _assemble(
 ) -> NodeView:
     """Bring everything up, what others depend on first; the stack takes it down in the opposite order."""
     tls = config.server.tls
-    context = tls_context(tls.cert, tls.key) if tls.cert else None
+    certificate = Certificate(tls.cert, tls.key) if tls.cert else None
+    context = certificate.context(HTTP_ALPN) if certificate is not None else None
     latency = Histogram(PUBLISH_TO_HUB_BOUNDS_S)
     manager = await stack.enter_async_context(
         StreamManager(
@@ -118,12 +122,20 @@ async def _assemble(
     lag_task = spawn(lag.run(), name="loop-lag")
     stack.push_async_callback(cancel_and_wait, [lag_task])
     durations = RequestDurations()
+    media = MediaApp(manager, durations)
+    hot = HotSettings(config, media, certificate)
+    following = spawn(
+        supervise("hot-settings", lambda: hot.follow_for_ever(store), hot_settings.BACKOFF),
+        name="hot-settings",
+    )
+    stack.push_async_callback(cancel_and_wait, [following])
     control = await stack.enter_async_context(
         ControlApp(
             store=store,
             streams=manager,
             server=node,
             metrics=node,
+            settings=hot,
             loop_lag=lag.histogram,
             durations=durations,
         )
@@ -132,17 +144,11 @@ async def _assemble(
         node.rtmp = await stack.enter_async_context(
             RtmpListener(rtmp.host, rtmp.port, manager.offer_publisher)
         )
-    if context is not None and (rtmps := _rtmps_address(rtmp, config)) is not None:
+    if certificate is not None and (rtmps := _rtmps_address(rtmp, config)) is not None:
         node.rtmps = await stack.enter_async_context(
-            RtmpListener(
-                rtmps.host,
-                rtmps.port,
-                manager.offer_publisher,
-                ssl_context=tls_context(tls.cert, tls.key, ()),
-            )
+            RtmpListener(rtmps.host, rtmps.port, manager.offer_publisher, ssl_context=certificate.context(()))
         )
     http = settings.http_address(config)
-    media = MediaApp(manager, durations)
     node.http = await stack.enter_async_context(
         HttpListener(Router(control, media), http.host, http.port, ssl_context=context)
     )
@@ -150,9 +156,13 @@ async def _assemble(
 
 
 def _rtmps_address(rtmp: Address | None, config: GlobalConfig) -> Address | None:
-    """RTMPS listens on the host of RTMP, on a port of its own."""
-    port = config.listeners.rtmp.tls_port
-    return Address(rtmp.host, port) if rtmp is not None and port else None
+    """RTMPS listens on the host of RTMP, on a port of its own: a free one when RTMP was told to find one and
+    nobody named another."""
+    if rtmp is None:
+        return None
+    listener = config.listeners.rtmp
+    chosen = rtmp.port == 0 and "tls_port" not in listener.model_fields_set
+    return Address(rtmp.host, 0 if chosen else listener.tls_port)
 
 
 def _write_ready_file(path: Path, node: NodeView) -> None:

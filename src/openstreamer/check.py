@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import sqlite3
-import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,6 +20,7 @@ from openstreamer.config.addresses import Address
 from openstreamer.config.base import parse
 from openstreamer.config.models import GlobalConfig, Hook, Policy, Stream, Template
 from openstreamer.config.settings import ServeSettings
+from openstreamer.listen.http.tls import tls_context
 from openstreamer.media.errors import ConfigError, StoreError
 from openstreamer.store.database import locate
 from openstreamer.store.schema import HEAD, REVISIONS
@@ -171,9 +171,9 @@ def _tls(global_config: GlobalConfig) -> Finding:
     if not tls.cert:
         return Finding("TLS", True, "not configured")
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert, tls.key)
-    except (OSError, ssl.SSLError) as err:
-        return Finding("TLS", False, f"{tls.cert}, {tls.key}: {err}")
+        tls_context(tls.cert, tls.key)
+    except ConfigError as err:
+        return Finding("TLS", False, str(err))
     return Finding("TLS", True, tls.cert)
 
 

@@ -127,7 +127,7 @@ def serve(
     ready_file: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Written once everything accepts: JSON with pid, http and rtmp as bound."
+            metavar="FILE", help="Written once everything accepts: JSON with pid, http, rtmp, rtmps as bound."
         ),
     ] = None,
 ) -> int:
@@ -210,6 +210,8 @@ def import_(
                 typer.echo(f"{verb} {kind.removesuffix('s') if kind != 'policies' else 'policy'} {key}")
     if result.global_config:
         typer.echo("updated global configuration")
+        for notice in _with_store(settings, _notices):
+            typer.echo(f"note: {notice}")
     if not result:
         typer.echo("nothing differs")
 
@@ -281,6 +283,7 @@ def _print_findings(findings: "Sequence[Finding]") -> None:
 def _with_store(
     settings: ServeSettings, work: "Callable[[Store], Awaitable[_Result]]", *, must_exist: bool = False
 ) -> _Result:
+    from openstreamer.listen.http.tls import check_certificate
     from openstreamer.store.database import locate
     from openstreamer.store.store import Store
 
@@ -289,10 +292,16 @@ def _with_store(
         raise ConfigError(f"there is no store at {location.path} (--data-dir says where it is)")
 
     async def open_and_work() -> _Result:
-        async with Store.open(settings.store_location) as store:
+        async with Store.open(settings.store_location, check_settings=check_certificate) as store:
             return await work(store)
 
     return asyncio.run(open_and_work())
+
+
+async def _notices(store: "Store") -> list[str]:
+    from openstreamer.config.notices import raised_windows
+
+    return raised_windows(await store.global_config())
 
 
 def _password(*, from_stdin: bool) -> str:

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from openstreamer.control.app import ControlApp
+from openstreamer.listen.http.tls import check_certificate
 from openstreamer.store.store import Store
-from tests.control.fakes import FixedServer, MemoryStreams
+from tests.control.fakes import FixedServer, FixedSettings, MemoryStreams
 
 
 class Node:
@@ -34,13 +35,16 @@ class Node:
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Node]:
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(Store.open(tmp_path / "data" / "openstreamer.db"))
+        store = await stack.enter_async_context(
+            Store.open(tmp_path / "data" / "openstreamer.db", check_settings=check_certificate)
+        )
         streams = MemoryStreams(store)
         app = ControlApp(
             store=store,
             streams=streams,
             server=FixedServer(),
             metrics=streams,
+            settings=FixedSettings(),
             pages_directory=tmp_path / "dist",
         )
         await stack.enter_async_context(app)

@@ -2,6 +2,8 @@
 
 import time
 
+from openstreamer.config.models import GlobalConfig
+from openstreamer.config.notices import waiting_for_restart
 from openstreamer.control.metrics import MetricsSnapshot, StreamCounts
 from openstreamer.control.ports import Ports
 from openstreamer.media.errors import OpenstreamerError
@@ -63,3 +65,13 @@ class FixedServer:
 
     def ports(self) -> Ports:
         return Ports("127.0.0.1:8080", rtmp_port=1935)
+
+
+class FixedSettings:
+    """Takes up nothing but what streams follow."""
+
+    def follow(self, config: GlobalConfig) -> None:
+        pass
+
+    def waiting_for_restart(self, config: GlobalConfig) -> list[str]:
+        return waiting_for_restart(GlobalConfig(), config)

@@ -1,5 +1,6 @@
 """``/config``, its defaults and its YAML form."""
 
+from pathlib import Path
 from typing import Any
 
 import bcrypt
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 
 from openstreamer.config.defaults import defaults_document
 from tests.control.conftest import Node
+from tests.support.certificates import make_certificate
 
 PUBLISH = [{"url": "publish://", "priority": 0}]
 
@@ -26,6 +28,8 @@ async def test_config_has_the_shape_of_the_contract(api: httpx.AsyncClient) -> N
         "watermark_positions",
         "ports",
         "global_config",
+        "notices",
+        "restart_required",
         "version",
     }
     assert body["ports"] == {
@@ -51,7 +55,7 @@ async def test_a_change_merges_reaches_the_streams_and_null_clears(
         "/config", json={"publisher": {"hls": {"live_window": 20}}, "log": {"level": "debug"}}
     )
     assert response.status_code == 200
-    assert set(response.json()) == {"global_config", "ports"}
+    assert set(response.json()) == {"global_config", "notices", "ports", "restart_required"}
     assert "news" in node.streams.running
     cleared = (await api.post("/config", json={"log": None})).json()["global_config"]
     assert cleared == {"publisher": {"hls": {"live_window": 20}}}
@@ -64,6 +68,9 @@ async def test_a_change_merges_reaches_the_streams_and_null_clears(
         ({"nonsense": {}}, "nonsense"),
         ({"server": {"trusted_proxies": ["here"]}}, "server.trusted_proxies"),
         ({"auth": {"api": {"users": [{"username": "a", "password_hash": "plain"}]}}}, "password_hash"),
+        ({"publisher": {"hls": {"dir": "hls"}}}, "publisher.hls.dir"),
+        ({"publisher": {"dash": {"dir": "../x"}}}, "publisher.dash.dir"),
+        ({"server": {"tls": {"cert": "/none.pem", "key": "/none.pem"}}}, "server.tls.cert"),
         ({"manager": {"input_packet_timeout_sec": -1}}, "manager.input_packet_timeout_sec"),
     ],
 )
@@ -74,6 +81,40 @@ async def test_settings_that_cannot_be_name_their_field(
     assert response.status_code == 400
     assert field in response.json()["error"]["message"]
     assert (await api.get("/config")).json()["global_config"] == {}
+
+
+async def test_the_key_of_another_certificate_is_refused_before_it_is_stored(
+    api: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    (cert, key), (_, other) = make_certificate(tmp_path), make_certificate(tmp_path, "other")
+    refused = await api.post("/config", json={"server": {"tls": {"cert": str(cert), "key": str(other)}}})
+    assert (refused.status_code, refused.json()["error"]["field"]) == (400, "server.tls.key")
+    taken = await api.post("/config", json={"server": {"tls": {"cert": str(cert), "key": str(key)}}})
+    assert taken.status_code == 200
+    assert taken.json()["restart_required"] == ["server.tls"]
+    key.unlink()  # what is stored already does not stand in the way of other changes
+    assert (await api.post("/config", json={"log": {"level": "debug"}})).status_code == 200
+
+
+async def test_a_document_with_a_bad_certificate_changes_nothing(api: httpx.AsyncClient, node: Node) -> None:
+    text = "global_config: {server: {tls: {cert: /none.pem, key: /none.pem}}}\nstreams: [{code: news}]\n"
+    refused = await api.put("/config/yaml", content=text.encode())
+    assert (refused.status_code, refused.json()["error"]["field"]) == (400, "global_config.server.tls.cert")
+    assert await node.store.list_streams() == []
+    assert (await node.store.global_config()).server.tls.cert == ""
+
+
+async def test_what_is_not_served_as_written_is_said_in_every_answer(api: httpx.AsyncClient) -> None:
+    patch = {"publisher": {"hls": {"live_window": 3}}, "listeners": {"rtmp": {"port": 1936}}}
+    answers = [await api.post("/config", json=patch), await api.get("/config")]
+    text = "global_config: {publisher: {dash: {live_window: 2}}}\n"
+    answers.append(await api.put("/config/yaml", content=text.encode()))
+    notices = [answer.json()["notices"] for answer in answers]
+    assert [len(each) for each in notices] == [1, 1, 1]
+    assert notices[0][0].startswith("publisher.hls.live_window: 3 is served as 6")
+    assert notices[2][0].startswith("publisher.dash.live_window: 2")
+    waiting = [answer.json()["restart_required"] for answer in answers]
+    assert waiting == [["listeners.rtmp"], ["listeners.rtmp"], []]
 
 
 async def test_a_change_for_an_old_revision_is_412(api: httpx.AsyncClient) -> None:

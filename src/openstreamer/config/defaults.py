@@ -17,6 +17,7 @@ BUFFER_CAPACITY: Final = 1024
 INPUT_PACKET_TIMEOUT_S: Final = 2.0  # Go: 30 s, which is an outage that viewers notice
 LIVE_SEGMENT_S: Final = 2.0
 LIVE_WINDOW: Final = 12
+MIN_LIVE_WINDOW: Final = 6  # shorter ones are served as this: Apple asks for six segments
 LIVE_HISTORY: Final = 0
 LIVE_EPHEMERAL: Final = True  # Go: false, and its live directories grow for ever
 
@@ -38,6 +39,7 @@ HLS_SEGMENT_TIMEOUT_S: Final = 60
 HLS_MAX_SEGMENT_BUFFER: Final = 8
 RTMP_TIMEOUT_S: Final = 10
 RTSP_TIMEOUT_S: Final = 10
+HTTP_TIMEOUT_S: Final = 10  # ours: MPEG-TS and other media over HTTP
 
 SESSION_IDLE_TIMEOUT_S: Final = 30
 

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from openstreamer.config import defaults
 from openstreamer.config.addresses import parse_address
@@ -123,10 +123,17 @@ class Manager(ConfigModel):
     )
 
 
+def _absolute(directory: str) -> str:
+    """A relative path would mean another place with every directory that the server is started from."""
+    if directory and not directory.startswith("/"):
+        raise refuse(f"must be an absolute path, such as /srv/hls, not {directory!r}")
+    return directory
+
+
 class LiveSegments(ConfigModel):
     """Live playlists. With ``dir`` the segments are written there as well as kept in memory."""
 
-    dir: Text = ""
+    dir: Annotated[Text, AfterValidator(_absolute)] = ""
     live_segment_sec: Annotated[Number, Field(ge=0.5, le=30), ZERO_IS_UNSET] = defaults.LIVE_SEGMENT_S
     live_window: Annotated[int, Field(ge=0, le=1000), ZERO_IS_UNSET] = defaults.LIVE_WINDOW
     live_history: int = Field(default=defaults.LIVE_HISTORY, ge=0, le=100_000)
@@ -181,6 +188,7 @@ class Ingestor(ConfigModel):
     hls_max_segment_buffer: Annotated[int, Field(ge=0, le=1000), ZERO_IS_UNSET] = (
         defaults.HLS_MAX_SEGMENT_BUFFER
     )
+    allow_private_addresses: bool = True  # whether inputs may name loopback and private networks (ours)
 
 
 class Hooks(ConfigModel):

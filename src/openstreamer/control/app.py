@@ -20,7 +20,7 @@ from openstreamer.control.errors import FAULT_MESSAGE, body_of, error_body, head
 from openstreamer.control.front import Front, report
 from openstreamer.control.metrics import MetricsPage, MetricsSource
 from openstreamer.control.page_routes import PageRoutes
-from openstreamer.control.ports import BuildInfo, ServerView, StreamControl
+from openstreamer.control.ports import BuildInfo, RunningSettings, ServerView, StillSettings, StreamControl
 from openstreamer.control.probes import ProbeRoutes
 from openstreamer.control.rules import RulesLoader
 from openstreamer.control.schemas import complete
@@ -52,6 +52,7 @@ class ControlApp:
         server: ServerView,
         metrics: MetricsSource,
         build: BuildInfo | None = None,
+        settings: RunningSettings | None = None,
         loop_lag: HistogramReading | None = None,
         durations: RequestDurations | None = None,
         pages_directory: Path = DIST,
@@ -67,7 +68,7 @@ class ControlApp:
             ProbeRoutes(store, streams, page).router(),
             StreamRoutes(store, streams).router(),
             TemplateRoutes(store, streams).router(),
-            SettingsRoutes(store, streams, server, info, gate).router(),
+            SettingsRoutes(store, streams, server, settings or StillSettings(), info, gate).router(),
             PageRoutes(StaticPages(pages_directory), self.openapi).router(),
         ):
             self.api.include_router(router)

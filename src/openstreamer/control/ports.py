@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from openstreamer import __version__
+from openstreamer.config.global_config import GlobalConfig
 from openstreamer.stream.status import StreamRuntime
 
 
@@ -48,6 +49,29 @@ class ServerView(Protocol):
     """The listeners as they are bound now."""
 
     def ports(self) -> Ports: ...
+
+
+class RunningSettings(Protocol):
+    """What of the global configuration is in force."""
+
+    def follow(self, config: GlobalConfig) -> None:
+        """The global configuration changed to ``config``."""
+        ...
+
+    def waiting_for_restart(self, config: GlobalConfig) -> list[str]:
+        """The settings of ``config`` that come into force when the server is started again."""
+        ...
+
+
+class StillSettings:
+    """Nothing that runs depends on the settings."""
+
+    def follow(self, config: GlobalConfig) -> None:
+        """Nothing to do."""
+
+    def waiting_for_restart(self, config: GlobalConfig) -> list[str]:
+        """None."""
+        return []
 
 
 @dataclass(frozen=True, slots=True)

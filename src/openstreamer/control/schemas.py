@@ -138,6 +138,8 @@ class ConfigBody(BaseModel):
     watermark_positions: list[str]
     ports: PortsShown
     global_config: dict[str, Any]
+    notices: list[str]
+    restart_required: list[str]
     version: VersionShown
 
 
@@ -152,12 +154,16 @@ class ConfigChangedBody(BaseModel):
 
     global_config: dict[str, Any]
     ports: PortsShown
+    notices: list[str]
+    restart_required: list[str] = Field(examples=[["listeners.rtmp"]])
 
 
 class ImportBody(BaseModel):
     """What an import changed; what it left equal is not listed."""
 
     data: ImportResult
+    notices: list[str]
+    restart_required: list[str]
 
 
 SHOWN_MODELS: tuple[type[BaseModel], ...] = (

@@ -9,13 +9,14 @@ from fastapi import APIRouter, Header, Request, Response
 from openstreamer.access.admin import AdminGate
 from openstreamer.config import defaults
 from openstreamer.config.global_config import GlobalConfig
+from openstreamer.config.notices import raised_windows
 from openstreamer.config.secrets import mask
 from openstreamer.control import audit
 from openstreamer.control.bodies import json_object, text_body
 from openstreamer.control.documents import json_response
 from openstreamer.control.front import principal_of
 from openstreamer.control.operations import answers, answers_text, takes_json, takes_yaml
-from openstreamer.control.ports import BuildInfo, Ports, ServerView, StreamControl
+from openstreamer.control.ports import BuildInfo, Ports, RunningSettings, ServerView, StreamControl
 from openstreamer.control.preconditions import required_revision
 from openstreamer.media.errors import OpenstreamerError
 from openstreamer.store.records import ImportResult
@@ -32,11 +33,18 @@ class SettingsRoutes:
     """The handlers of ``/config``."""
 
     def __init__(
-        self, store: Store, streams: StreamControl, server: ServerView, build: BuildInfo, gate: AdminGate
+        self,
+        store: Store,
+        streams: StreamControl,
+        server: ServerView,
+        running: RunningSettings,
+        build: BuildInfo,
+        gate: AdminGate,
     ) -> None:
         self._store = store
         self._streams = streams
         self._server = server
+        self._running = running
         self._build = build
         self._gate = gate
 
@@ -55,7 +63,8 @@ class SettingsRoutes:
             self.post,
             methods=["POST"],
             summary="Change the given fields of the global configuration",
-            description="Null clears a field. Running streams follow at once.",
+            description="Null clears a field. Running streams follow at once; `restart_required` lists what "
+            "does not, `notices` what is not served as it is written.",
             **answers("ConfigChangedBody", 400, 412, 413, 503),
             openapi_extra=takes_json("GlobalConfigPatch"),
         )
@@ -103,6 +112,7 @@ class SettingsRoutes:
                 "watermark_positions": list(defaults.WATERMARK_POSITIONS),
                 "ports": _ports(self._server.ports()),
                 "global_config": _shown(config),
+                **self._remarks(config),
                 "version": {
                     "version": self._build.version,
                     "commit": self._build.commit,
@@ -118,8 +128,14 @@ class SettingsRoutes:
         revision = required_revision(if_match, exists=True)
         config = await self._store.merge_global_config(patch, if_match=revision)
         audit.record(principal_of(request.scope), "config.changed", "config", audit.field_names(patch))
-        await self._follow()
-        return json_response({"global_config": _shown(config), "ports": _ports(self._server.ports())})
+        await self._follow(config)
+        return json_response(
+            {
+                "global_config": _shown(config),
+                "ports": _ports(self._server.ports()),
+                **self._remarks(config),
+            }
+        )
 
     async def defaults(self) -> Response:
         """A constant of this version."""
@@ -135,11 +151,20 @@ class SettingsRoutes:
         result = await self._store.import_yaml(await text_body(request))
         changed = asdict(result)
         audit.record(principal_of(request.scope), "config.imported", "config", _import_names(result))
-        await self._follow()
-        return json_response({"data": changed})
+        config = await self._store.global_config()
+        await self._follow(config)
+        return json_response({"data": changed, **self._remarks(config)})
 
-    async def _follow(self) -> None:
+    def _remarks(self, config: GlobalConfig) -> dict[str, object]:
+        """What was taken and is not, or not yet, as it is written."""
+        return {
+            "notices": raised_windows(config),
+            "restart_required": self._running.waiting_for_restart(config),
+        }
+
+    async def _follow(self, config: GlobalConfig) -> None:
         self._gate.invalidate()
+        self._running.follow(config)
         try:
             await self._streams.apply_all()
         except OpenstreamerError as err:  # what is stored is what is wanted; the reconciler tries again

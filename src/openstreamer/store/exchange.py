@@ -10,7 +10,7 @@
     users:     [{username: …, password_hash: …, role: …}, …]
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -48,14 +48,19 @@ async def export_document(connection: AsyncConnection, tables: Tables, *, secret
     return document if secrets else mask(document)
 
 
-async def import_document(change: Change, tables: Tables, document: Mapping[str, Any]) -> ImportResult:
+async def import_document(
+    change: Change,
+    tables: Tables,
+    document: Mapping[str, Any],
+    check_settings: Callable[[GlobalConfig, GlobalConfig], None],
+) -> ImportResult:
     """Validate all of ``document`` against all that is stored, then write what differs."""
     check_document(document)
     for name in document:
         if name not in _SECTIONS:
             raise ConfigError(f"{name}: is not a section; there are {', '.join(_SECTIONS)}", field=str(name))
     connection = change.connection
-    global_config = await _global_config(connection, tables, document)
+    global_config = await _global_config(connection, tables, document, check_settings)
     templates = await _Section.read(connection, tables.templates, document, "templates")
     policies = await _Section.read(connection, tables.policies, document, "policies")
     streams = await _Section.read(connection, tables.streams, document, "streams")
@@ -135,7 +140,10 @@ async def _check_references(
 
 
 async def _global_config(
-    connection: AsyncConnection, tables: Tables, document: Mapping[str, Any]
+    connection: AsyncConnection,
+    tables: Tables,
+    document: Mapping[str, Any],
+    check_settings: Callable[[GlobalConfig, GlobalConfig], None],
 ) -> GlobalConfig | None:
     """The wanted global configuration, None when it stays as it is."""
     wanted = document.get("global_config")
@@ -145,7 +153,20 @@ async def _global_config(
         raise ConfigError("global_config: must be an object", field="global_config")
     stored = (await tables.global_config.documents(connection)).get(GLOBAL_KEY, {})
     spec = parse(GlobalConfig, unmask(wanted, stored, at="global_config"), at="global_config")
+    try:
+        check_settings(settings_of(stored), spec)
+    except ConfigError as err:
+        field = f"global_config.{err.field}" if err.field else "global_config"
+        raise ConfigError(f"global_config.{err}", field=field) from err
     return None if spec.document() == stored else spec
+
+
+def settings_of(document: Mapping[str, Any]) -> GlobalConfig:
+    """A stored global configuration; the defaults when this version cannot read it."""
+    try:
+        return parse(GlobalConfig, document)
+    except ConfigError:
+        return GlobalConfig()
 
 
 async def _write_global(change: Change, tables: Tables, spec: GlobalConfig | None) -> bool:

@@ -36,7 +36,7 @@ from openstreamer.store.database import (
     use_write_ahead_log,
     verify_integrity,
 )
-from openstreamer.store.exchange import GLOBAL_KEY, export_document, import_document
+from openstreamer.store.exchange import GLOBAL_KEY, export_document, import_document, settings_of
 from openstreamer.store.migrate import upgrade
 from openstreamer.store.records import (
     HookRecord,
@@ -55,6 +55,8 @@ MAX_DATABASE_BYTES = 4 << 30
 
 Patch = Mapping[str, Any]
 Check = Callable[[AsyncConnection, Spec], Awaitable[None]]
+SettingsCheck = Callable[[GlobalConfig, GlobalConfig], None]
+"""Raises ConfigError when the second may not follow the first, for a reason outside the configuration."""
 
 
 class Store:
@@ -64,8 +66,15 @@ class Store:
     stored) or StoreError (the database fails).
     """
 
-    def __init__(self, engine: AsyncEngine, location: Location, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        location: Location,
+        now: Callable[[], datetime],
+        check_settings: SettingsCheck,
+    ) -> None:
         self._engine = engine
+        self._check_settings = check_settings
         self._location = location
         self._now = now
         self._write_lock = asyncio.Lock()  # waiting here is fair; waiting for SQLite's lock is polling
@@ -80,12 +89,16 @@ class Store:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         max_bytes: int = MAX_DATABASE_BYTES,
+        check_settings: SettingsCheck = lambda _before, _wanted: None,
     ) -> AsyncIterator[Self]:
-        """Open, and migrate if need be, the database at a path or URL; ``is_new`` says that it was empty."""
+        """Open, and migrate if need be, the database at a path or URL; ``is_new`` says that it was empty.
+
+        ``check_settings`` may refuse a global configuration before it is stored.
+        """
         location = locate(url_or_path)
         if location.path is not None:
             prepare_directory(location.path)
-        store = cls(create_engine(location, max_bytes=max_bytes), location, now)
+        store = cls(create_engine(location, max_bytes=max_bytes), location, now, check_settings)
         try:
             await store._prepare()
             yield store
@@ -212,7 +225,7 @@ class Store:
     async def merge_global_config(self, patch: Patch, *, if_match: int | None = None) -> GlobalConfig:
         """Merge ``patch`` (null clears) and return the result."""
         table = self._tables.global_config
-        record, _created = await self._put(table, GLOBAL_KEY, patch, if_match, _accept)
+        record, _created = await self._put(table, GLOBAL_KEY, patch, if_match, self._check_global_config)
         return record.spec
 
     # Users of the admin API
@@ -253,7 +266,7 @@ class Store:
 
         document = await read_yaml(text)
         async with self._changing() as change:
-            result = await import_document(change, self._tables, document)
+            result = await import_document(change, self._tables, document, self._check_settings)
             if not result:
                 await change.connection.rollback()
         return result
@@ -333,6 +346,10 @@ class Store:
 
     async def _check_stream(self, connection: AsyncConnection, stream: Stream) -> None:
         await integrity.check_stream(connection, self._tables, stream)
+
+    async def _check_global_config(self, connection: AsyncConnection, wanted: GlobalConfig) -> None:
+        stored = await self._tables.global_config.document(connection, GLOBAL_KEY)
+        self._check_settings(settings_of(stored[0] if stored is not None else {}), wanted)
 
     async def _check_template(self, connection: AsyncConnection, template: Template) -> None:
         await integrity.check_template(connection, self._tables, template)

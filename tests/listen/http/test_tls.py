@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from openstreamer.listen.http.tls import tls_context
+from openstreamer.config.models import GlobalConfig
+from openstreamer.listen.http.tls import check_certificate, tls_context
 from openstreamer.media.errors import ConfigError
 
 
@@ -38,3 +39,15 @@ def test_a_key_with_a_passphrase_is_refused_without_a_prompt(
     subprocess.run(command, check=True, capture_output=True)
     with pytest.raises(ConfigError, match=f"{locked} holds no usable private key"):
         tls_context(certificate[0], locked)
+
+
+def test_settings_with_another_certificate_are_tried_and_a_known_one_is_not(
+    certificate: tuple[Path, Path],
+) -> None:
+    known = GlobalConfig.model_validate({"server": {"tls": {"cert": "/gone.pem", "key": "/gone.key"}}})
+    check_certificate(known, known)
+    check_certificate(known, GlobalConfig())
+    good = {"cert": str(certificate[0]), "key": str(certificate[1])}
+    check_certificate(known, GlobalConfig.model_validate({"server": {"tls": good}}))
+    with pytest.raises(ConfigError, match=r"^server\.tls\.cert: cannot read /gone\.pem"):
+        check_certificate(GlobalConfig(), known)

@@ -5,7 +5,6 @@ A path is a stream's code, which may contain slashes, and a name below it; the l
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
@@ -20,6 +19,7 @@ from openstreamer.listen.http.asgi import (
     respond,
     respond_error,
 )
+from openstreamer.listen.http.media_cors import MediaCors
 from openstreamer.listen.http.ranges import UnsatisfiableRangeError, byte_range, cut
 from openstreamer.packager.errors import NotReady, RequestError
 
@@ -72,30 +72,6 @@ class Durations(Protocol):
         """Count one answer; ``route`` is a template."""
 
 
-@dataclass(frozen=True, slots=True)
-class MediaCors:
-    """What pages of other origins may do with media: by default all of them may play."""
-
-    allow_origin: bytes = b"*"
-    expose: bytes = b"content-length, content-range, date"
-
-    def headers(self) -> tuple[Header, ...]:
-        """On every answer."""
-        return (
-            (b"access-control-allow-origin", self.allow_origin),
-            (b"access-control-expose-headers", self.expose),
-        )
-
-    def preflight(self) -> tuple[Header, ...]:
-        """On the answer to an OPTIONS request."""
-        return (
-            *self.headers(),
-            (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
-            (b"access-control-allow-headers", b"*"),
-            (b"access-control-max-age", b"86400"),
-        )
-
-
 class _RefusedError(Exception):
     """The request is answered with an error."""
 
@@ -113,11 +89,13 @@ class MediaApp:
     ) -> None:
         self._directory = directory
         self._durations = durations
-        cors = cors or MediaCors()
-        self._cors = cors.headers()
-        self._preflight = cors.preflight()
+        self._cors = cors or MediaCors()
         # Heads differ by content type and caching only, of which there are a handful.
         self._heads: dict[tuple[str, str], tuple[Header, ...]] = {}
+
+    def use_cors(self, cors: MediaCors) -> None:
+        """Answer pages by these rules from now on."""
+        self._cors = cors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -131,17 +109,17 @@ class MediaApp:
                 status = await self._serve(scope, send, method)
             elif method == "OPTIONS":
                 status = 204
-                await respond(scope, send, 204, self._preflight, ())
+                await respond(scope, send, 204, self._cors.preflight(scope), ())
             else:
                 raise _RefusedError(405, "METHOD_NOT_ALLOWED", "media can be read only")
         except _RefusedError as err:
             status = err.status
             allow = [(b"allow", b"GET, HEAD, OPTIONS")] if status == 405 else []
-            await respond_error(scope, send, status, err.code, str(err), [*self._cors, *allow])
+            await respond_error(scope, send, status, err.code, str(err), [*self._cors.headers(scope), *allow])
         except RequestError as err:
             status = err.status
             retry = [(b"retry-after", b"1")] if isinstance(err, NotReady) else []
-            await respond_error(scope, send, status, err.code, str(err), [*self._cors, *retry])
+            await respond_error(scope, send, status, err.code, str(err), [*self._cors.headers(scope), *retry])
         if self._durations is not None:
             route = _ROUTES.get(scope["path"].rpartition(".")[2], "/{code}/*")
             self._durations.observe(route, method, status, perf_counter() - began_s)
@@ -151,7 +129,7 @@ class MediaApp:
         raw_query = scope["query_string"]
         query = _parse_query(raw_query) if raw_query else _NO_QUERY
         response = await presentation.fetch(name, query)
-        headers: list[Header] = [*self._head(response), *response.headers]
+        headers: list[Header] = [*self._head(response), *self._cors.headers(scope), *response.headers]
         chunks: Sequence[Buffer] = response.chunks
         status = response.status
         accept_encoding, range_header = _request_fields(scope)
@@ -176,7 +154,6 @@ class MediaApp:
             head = self._heads[key] = (
                 (b"content-type", key[0].encode("latin-1")),
                 (b"cache-control", key[1].encode("latin-1")),
-                *self._cors,
             )
         return head
 
