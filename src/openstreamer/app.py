@@ -33,6 +33,7 @@ from openstreamer.media.errors import ConfigError
 from openstreamer.store.store import Store
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.manager import StreamManager
+from openstreamer.stream.memory import MediaMemory, default_max_bytes
 from openstreamer.stream.pipeline import StreamPipeline
 from openstreamer.stream.tasks import cancel_and_wait, spawn, supervise
 from openstreamer.stream.wiring import open_source
@@ -113,7 +114,9 @@ async def _assemble(
     latency = Histogram(PUBLISH_TO_HUB_BOUNDS_S)
     manager = await stack.enter_async_context(
         StreamManager(
-            store, lambda desired: StreamPipeline(desired.spec, desired.settings, open_source, latency)
+            store,
+            lambda desired: StreamPipeline(desired.spec, desired.settings, open_source, latency),
+            memory=MediaMemory(settings.media_memory_max_bytes or default_max_bytes()),
         )
     )
     node = NodeView(manager, latency)

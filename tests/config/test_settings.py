@@ -46,6 +46,14 @@ def test_config_yaml_of_the_working_directory_is_read(
     assert load_settings(environ={}).config_file == Path("config.yaml")
 
 
+def test_the_bound_of_all_media_is_a_number_of_bytes_above_zero() -> None:
+    variable = "OPENSTREAMER_MEDIA_MEMORY_MAX_BYTES"
+    assert load_settings(environ={}).media_memory_max_bytes is None
+    assert load_settings(environ={variable: "1073741824"}).media_memory_max_bytes == 1 << 30
+    with pytest.raises(ConfigError, match="media_memory_max_bytes"):
+        load_settings(environ={variable: "0"})
+
+
 def test_the_environment_can_name_the_file(tmp_path: Path) -> None:
     file = _file(tmp_path, "log_format: json\n")
     assert load_settings(environ={"OPENSTREAMER_CONFIG": str(file)}).log_format == "json"

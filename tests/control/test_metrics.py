@@ -69,6 +69,13 @@ async def test_a_stream_shows_under_the_names_of_the_contract() -> None:
     assert seen["publisher_segments_total", segments] == 5
 
 
+async def test_the_bound_of_all_media_and_whether_it_cuts_windows_are_shown() -> None:
+    source = Source(MetricsSnapshot(media_memory_max_bytes=1000, media_memory_full=True))
+    seen = await scrape(MetricsPage(source, RequestDurations()))
+    assert seen["media_memory_max_bytes", ()] == 1000
+    assert seen["media_memory_full", ()] == 1
+
+
 async def test_streams_are_counted_by_every_status_also_by_those_that_none_has() -> None:
     seen = await scrape(MetricsPage(Source(MetricsSnapshot(streams=[NEWS])), RequestDurations()))
     counts = {key[1][0][1]: value for key, value in seen.items() if key[0] == "streams_total"}

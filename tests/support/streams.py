@@ -14,6 +14,7 @@ from openstreamer.sources.base import Source, SourceStatistics
 from openstreamer.store.records import Record, StreamRecord, TemplateRecord
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.manager import StreamManager
+from openstreamer.stream.memory import MediaMemory
 from openstreamer.stream.pipeline import StreamPipeline
 from openstreamer.stream.wiring import open_source
 from tests.support.media import AUDIO, VIDEO, audio, video
@@ -27,9 +28,10 @@ class EndlessSource:
     arrived_ns: int | None = None
     tracks: tuple[Track, ...] = (VIDEO, AUDIO)
 
-    def __init__(self) -> None:
+    def __init__(self, frame_bytes: int = 100) -> None:
         self.statistics = SourceStatistics()
         self.open = False
+        self._frame_bytes = frame_bytes
         self._number = 0
 
     async def __aenter__(self) -> Self:
@@ -46,7 +48,8 @@ class EndlessSource:
             await asyncio.sleep(0.04)
         number = self._number
         self._number += 1
-        return [video(number * 3600, key=number % 25 == 0), audio(number * 3600), audio(number * 3600 + 1920)]
+        picture = video(number * 3600, key=number % 25 == 0, size=self._frame_bytes)
+        return [picture, audio(number * 3600), audio(number * 3600 + 1920)]
 
 
 class MemoryConfiguration:
@@ -100,15 +103,17 @@ class MemoryConfiguration:
 
 
 class Node:
-    """A manager over a configuration in memory; ``sources`` are all that were opened, in order."""
+    """A manager over a configuration in memory; ``sources`` are all that were opened, in order.
+    ``frame_bytes`` is the size of the pictures of sources that are opened from now on."""
 
-    def __init__(self, loop: VirtualTimeLoop) -> None:
+    def __init__(self, loop: VirtualTimeLoop, memory: MediaMemory | None = None) -> None:
+        self.frame_bytes = 100
         self.store = MemoryConfiguration()
         self.sources: list[EndlessSource] = []
         self.build_failures: list[Exception] = []
         self.real_sources = False
         self._loop = loop
-        self.manager = StreamManager(self.store, self._build, loop.now_ns)
+        self.manager = StreamManager(self.store, self._build, loop.now_ns, memory)
 
     def _build(self, desired: Any) -> StreamPipeline:
         if self.build_failures:
@@ -120,7 +125,7 @@ class Node:
     def _open(self, chosen: Input) -> Source:
         if self.real_sources:
             return open_source(chosen)
-        source = EndlessSource()
+        source = EndlessSource(self.frame_bytes)
         self.sources.append(source)
         return source
 

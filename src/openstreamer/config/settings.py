@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from openstreamer.config.addresses import Address, parse_address
 from openstreamer.config.base import ConfigModel, parse, refuse
@@ -37,6 +37,7 @@ class _BootstrapDocument(ConfigModel):
     rtmp: str | None = None
     log_level: LogLevel | None = None
     log_format: LogFormat | None = None
+    media_memory_max_bytes: int | None = Field(default=None, ge=1, strict=False)  # a text in the environment
 
     @field_validator("http", "rtmp")
     @classmethod
@@ -49,7 +50,8 @@ class _BootstrapDocument(ConfigModel):
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """How the server is started. ``None`` in an address or log field: the stored configuration decides."""
+    """How the server is started. ``None`` in an address or log field: the stored configuration decides; as
+    ``media_memory_max_bytes``, which all streams together may hold: the machine decides."""
 
     data_dir: Path = Path(DEFAULT_DATA_DIR)
     database_url: str | None = field(default=None, repr=False)
@@ -57,6 +59,7 @@ class ServeSettings:
     rtmp: Address | None = None
     log_level: LogLevel | None = None
     log_format: LogFormat | None = None
+    media_memory_max_bytes: int | None = None
     demo: bool = True
     ready_file: Path | None = None
     config_file: Path | None = None

@@ -74,6 +74,8 @@ class MetricsSnapshot:
     listeners: Sequence[ListenerCounts] = ()
     reconciler_last_run_unix_s: float | None = None
     publish_to_hub_latency_s: HistogramReading | None = None
+    media_memory_max_bytes: int = 0
+    media_memory_full: bool = False
 
 
 class MetricsSource(Protocol):
@@ -170,6 +172,11 @@ def _state_families(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     for status, count in counts.items():
         by_status.add_metric((status,), count)
     yield from (by_status, started, memory)
+    most = _gauge("media_memory_max_bytes", "Media that all streams together may keep in memory")
+    most.add_metric((), snapshot.media_memory_max_bytes)
+    full = _gauge("media_memory_full", "1 while live windows are cut short to stay within that")
+    full.add_metric((), snapshot.media_memory_full)
+    yield from (most, full)
     if snapshot.reconciler_last_run_unix_s is not None:
         last_run = _gauge("reconciler_last_run_seconds", "Unix time of the reconciler's last run")
         last_run.add_metric((), snapshot.reconciler_last_run_unix_s)

@@ -79,6 +79,8 @@ class NodeView:
             listeners=[_listener_counts(name, listener) for name, listener in self._listeners()],
             reconciler_last_run_unix_s=self._manager.last_reconcile_unix_s,
             publish_to_hub_latency_s=self._publish_to_hub_latency_s,
+            media_memory_max_bytes=self._manager.memory.max_bytes,
+            media_memory_full=self._manager.memory.limit_bytes is not None,
         )
 
 

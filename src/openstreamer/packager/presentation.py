@@ -104,6 +104,18 @@ class Presentation:
         """Bytes of media that are held."""
         return sum(track.window.media_bytes for track in self.packager.tracks)
 
+    def limit_memory(self, most_bytes: int | None) -> None:
+        """Hold no more than about ``most_bytes`` of media, shared among the tracks as they are now; ``None``:
+        as much as the options say."""
+        bound_bytes = self.packager.options.max_window_bytes
+        held_bytes = self.memory_bytes
+        for track in self.packager.tracks:
+            window = track.window
+            if most_bytes is None:
+                window.limit(bound_bytes)
+            elif held_bytes:
+                window.limit(min(bound_bytes, most_bytes * window.media_bytes // held_bytes))
+
     @property
     def waiting(self) -> int:
         """How many requests wait."""

@@ -39,8 +39,20 @@ class TrackWindow:
         self.open.size_bytes += len(part.data)
         self.media_bytes += len(part.data)
         self.version += 1
+        self._fit()
+
+    def limit(self, most_bytes: int) -> None:
+        """Hold no more than ``most_bytes`` from now on, except for the newest complete segment and the one
+        that grows."""
+        self._most_bytes = most_bytes
+        self.version += self._fit()
+
+    def _fit(self) -> bool:
+        """Let the oldest segments go that are beyond the bound; returns whether there were any."""
+        count = len(self.closed)
         while self.media_bytes > self._most_bytes and len(self.closed) > 1:
             self._drop_oldest()
+        return len(self.closed) < count
 
     def close(self) -> Segment:
         """The open segment is complete; what slid out of the window is let go."""

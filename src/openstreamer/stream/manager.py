@@ -14,6 +14,7 @@ from openstreamer.config.resolve import resolve
 from openstreamer.media.errors import OpenstreamerError
 from openstreamer.packager.presentation import Presentation
 from openstreamer.store.records import StreamRecord, TemplateRecord
+from openstreamer.stream.memory import MediaMemory, default_max_bytes
 from openstreamer.stream.pipeline import MediaSettings, StreamPipeline
 from openstreamer.stream.publish import PublishRefusal, PublishRefused, PublishRequest, PublishSlot
 from openstreamer.stream.status import StreamRuntime
@@ -23,6 +24,7 @@ from openstreamer.stream.tasks import Backoff, cancel_and_wait, spawn, supervise
 logger = structlog.get_logger(__name__)
 
 RECONCILE_EVERY_S = 10.0
+WATCH_MEMORY_EVERY_S = 1.0
 PARALLEL_STARTS = 16  # more at once would only make each of them late
 STOP_DEADLINE_S = 4.0  # Ctrl-C ends within 5 s
 
@@ -64,35 +66,36 @@ class _Entry:
 
 
 class StreamManager:
-    """Creates, updates and removes the supervisors; an async context manager."""
+    """Creates, updates and removes the supervisors; an async context manager. ``memory`` bounds what all
+    streams hold together."""
 
     def __init__(
         self,
         store: ConfigurationReader,
         build: Callable[[Desired], StreamPipeline],
         clock_ns: Callable[[], int] = time.monotonic_ns,
+        memory: MediaMemory | None = None,
     ) -> None:
+        self.memory = memory or MediaMemory(default_max_bytes())
         self.last_reconcile_ns: int | None = None
         self.last_reconcile_unix_s: float | None = None
         self._store = store
         self._build = build
         self._clock_ns = clock_ns
         self._entries: dict[str, _Entry] = {}
-        self._reconciler: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._starts = asyncio.Semaphore(PARALLEL_STARTS)
 
     async def __aenter__(self) -> Self:
-        self._reconciler = spawn(
-            supervise("reconciler", self._reconcile_for_ever, Backoff(1.0, RECONCILE_EVERY_S)),
-            name="reconciler",
-        )
+        for name, run in (("reconciler", self._reconcile_for_ever), ("media-memory", self._watch_memory)):
+            self._tasks.append(spawn(supervise(name, run, Backoff(1.0, RECONCILE_EVERY_S)), name=name))
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if self._reconciler is not None:
-            await cancel_and_wait([self._reconciler])
+        tasks, self._tasks = self._tasks, []
+        await cancel_and_wait(tasks)
         entries, self._entries = self._entries, {}
         async with asyncio.timeout(STOP_DEADLINE_S):
             await asyncio.gather(*(entry.supervisor.close() for entry in entries.values()))
@@ -174,8 +177,30 @@ class StreamManager:
         for code in request.codes:
             entry = self._entries.get(code)
             if entry is not None:
+                self._require_memory(code, entry.supervisor)
                 return entry.supervisor.offer(request)
         raise PublishRefused(PublishRefusal.UNKNOWN_STREAM, f"there is no stream {request.codes[0]}")
+
+    def _require_memory(self, code: str, supervisor: StreamSupervisor) -> None:
+        """Refuse a stream that holds nothing yet while those on the air hold too much. An encoder that comes
+        back is let in: what its stream holds is counted already."""
+        pipeline = supervisor.pipeline
+        if self.memory.limit_bytes is not None and (pipeline is None or not pipeline.media_bytes):
+            raise PublishRefused(
+                PublishRefusal.OUT_OF_MEMORY,
+                f"stream {code}: the streams on the air fill this node's media memory, try again later",
+            )
+
+    async def _watch_memory(self) -> None:
+        while True:
+            pipelines = [pipeline for _, pipeline in self.pipelines()]
+            before_bytes = self.memory.limit_bytes
+            limit_bytes = self.memory.balance([pipeline.media_bytes for pipeline in pipelines])
+            for pipeline in pipelines:
+                pipeline.limit_media(limit_bytes)
+            if (limit_bytes is None) != (before_bytes is None):
+                logger.warning("media_memory", full=limit_bytes is not None, stream_limit_bytes=limit_bytes)
+            await asyncio.sleep(WATCH_MEMORY_EVERY_S)
 
     async def _reconcile_for_ever(self) -> None:
         while True:

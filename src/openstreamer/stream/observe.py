@@ -107,6 +107,8 @@ def observe(pipeline: "StreamPipeline") -> Observation:
         seen.output_progress_ns["hls"] = presentation.last_part_at_ns
     if pipeline.disk is not None and pipeline.disk.disk_error is not None:
         seen.outputs_impaired.append(f"HLS on disk: {pipeline.disk.disk_error}")
+    if pipeline.window_is_cut:
+        seen.outputs_impaired.append("the live window is cut short: the node's media memory is full")
     seen.dead_components = pipeline.dead_components()
     return seen
 

@@ -110,6 +110,7 @@ class StreamPipeline:
         self.meter = FlowMeter()
         self.totals = IngestTotals()
         self.component_failures: dict[str, int] = {}
+        self.window_is_cut = False  # because all streams together held too much
         self._open_source = open_source
         self._latency = latency
         self._clock_ns = clock_ns
@@ -253,6 +254,22 @@ class StreamPipeline:
             return  # what the source sent last has to be packaged first
         if ingest is None or ingest.source is None:
             self._packaged(self.presentation.flush())
+
+    @property
+    def media_bytes(self) -> int:
+        """The media that the stream holds in memory."""
+        window_bytes = self.presentation.memory_bytes if self.presentation is not None else 0
+        return self.hub.statistics.buffered_bytes + window_bytes
+
+    def limit_media(self, most_bytes: int | None) -> None:
+        """Hold no more than that; ``None``: as much as a full window takes. What the hub holds has bounds of
+        its own, the window gets the rest."""
+        if most_bytes is None and not self.window_is_cut:
+            return
+        self.window_is_cut = most_bytes is not None and (self.window_is_cut or self.media_bytes > most_bytes)
+        if self.presentation is not None:
+            hub_bytes = self.hub.statistics.buffered_bytes
+            self.presentation.limit_memory(None if most_bytes is None else max(0, most_bytes - hub_bytes))
 
     def dead_components(self) -> list[str]:
         """The parts that should run and do not: their supervision itself ended."""

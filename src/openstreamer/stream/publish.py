@@ -29,6 +29,7 @@ class PublishRefusal(enum.Enum):
     OCCUPIED = "occupied"
     STOPPED = "stopped"
     TAKEN_OVER = "taken_over"
+    OUT_OF_MEMORY = "out_of_memory"
 
 
 class PublishRefused(AccessError):  # noqa: N818 - reads as what happened to the publisher
