@@ -8,7 +8,7 @@ import termios
 
 import pytest
 
-from openstreamer.listen.rtmp.low_water import HELD_BACK_S, LOOK_EVERY_S, MOST_BYTES, LowWaterMark
+from openstreamer.sources.low_water import HELD_BACK_S, LOOK_EVERY_S, MOST_BYTES, LowWaterMark
 from tests.listen.rtmp.conftest import MakeServer, Server
 from tests.support.clips import clip
 from tests.support.waiting import until

@@ -9,7 +9,6 @@ from typing import assert_never, cast
 import structlog
 
 from openstreamer.listen.routing import stream_codes_of
-from openstreamer.listen.rtmp.low_water import LOOK_EVERY_S, LowWaterMark
 from openstreamer.listen.rtmp.service import RtmpService
 from openstreamer.media.errors import (
     AccessError,
@@ -18,6 +17,7 @@ from openstreamer.media.errors import (
     SourceRejected,
     SourceUnreachable,
 )
+from openstreamer.sources.low_water import LOOK_EVERY_S, LowWaterMark
 from openstreamer.sources.rtmp import RtmpPublishSource
 from openstreamer.stream.publish import PublishRefusal, PublishRefused, PublishRequest, PublishSlot
 from openstreamer.stream.tasks import spawn

@@ -1,0 +1,110 @@
+"""An HTTP server of which a test writes every byte: what it answers, how slowly, and what it then does."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+MAX_REQUEST_BYTES = 64 << 10
+
+
+@dataclass
+class Request:
+    """What the client sent."""
+
+    target: str
+    headers: dict[str, str]
+
+
+@dataclass
+class Peer:
+    """The other end of one request: writes raw bytes, waits until they are on their way."""
+
+    request: Request
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def respond(self, status: str = "200 OK", body: bytes = b"", **headers: str) -> None:
+        """A whole response with a length."""
+        fields = {"Content-Length": str(len(body)), **{k.replace("_", "-"): v for k, v in headers.items()}}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        await self.send(f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1") + body)
+
+    def cut(self) -> None:
+        """Vanish."""
+        self.writer.transport.abort()
+
+
+Script: TypeAlias = Callable[[Peer], Awaitable[None]]
+
+
+@dataclass
+class HttpPeer:
+    """A running server: every request is answered by ``script``."""
+
+    port: int
+    tls: bool
+    script: Script
+    requests: list[Request] = field(default_factory=list)
+    connections: int = 0
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    server: asyncio.Server | None = None
+
+    def url(self, path: str = "/live.ts", host: str = "127.0.0.1", user: str = "") -> str:
+        at = f"{user}@" if user else ""
+        return f"{'https' if self.tls else 'http'}://{at}{host}:{self.port}{path}"
+
+    def close(self) -> None:
+        """Refuse new connections and cut those there are."""
+        if self.server is not None:
+            self.server.close()
+        for writer in self.writers:
+            writer.transport.abort()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.writers.append(writer)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+                while not writer.transport.is_closing():
+                    peer = Peer(await read_request(reader), writer)
+                    self.requests.append(peer.request)
+                    await self.script(peer)
+        finally:
+            writer.transport.abort()
+
+
+async def read_request(reader: asyncio.StreamReader) -> Request:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    fields = (line.partition(":") for line in head[1:] if line)
+    return Request(head[0].split(" ")[1], {name.lower(): value.strip() for name, _, value in fields})
+
+
+@asynccontextmanager
+async def http_peer(
+    script: Script, *, context: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[HttpPeer]:
+    """A server on loopback that lives as long as the block."""
+    peer = HttpPeer(0, context is not None, script)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(peer.serve(reader, writer), name="test/http-peer")
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    peer.server = await asyncio.start_server(accept, host, port, ssl=context)
+    peer.port = peer.server.sockets[0].getsockname()[1]
+    try:
+        yield peer
+    finally:
+        peer.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
