@@ -154,6 +154,15 @@ async def test_yaml_goes_out_masked_and_comes_back_in_one_transaction(
     assert record.spec.stream_key == "topsecret"
 
 
+async def test_a_configuration_of_thousands_of_streams_fits_and_one_without_end_does_not(
+    api: httpx.AsyncClient,
+) -> None:
+    filler = b"# " + b"x" * (2 << 20) + b"\n"
+    assert (await api.put("/config/yaml", content=filler + b"streams: []\n")).status_code == 200
+    refused = await api.put("/config/yaml", content=filler * 5)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (413, "BODY_TOO_LARGE")
+
+
 @pytest.mark.parametrize(
     "text", ["streams: [{code: a b}]", "streams: {", "streams: 5", "nonsense: 1", "- a", "\t"]
 )

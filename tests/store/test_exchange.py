@@ -1,5 +1,6 @@
 """The whole configuration out as YAML and in again: exact, complete, all or nothing."""
 
+import json
 from typing import Any
 
 import pytest
@@ -48,6 +49,24 @@ async def test_an_export_imported_elsewhere_gives_the_same_export(
     assert result.users.created == ("ann",)
     assert result.global_config
     assert await store.export_yaml(secrets=True) == text
+
+
+async def test_hundreds_of_records_are_made_changed_and_removed_at_once(store: Store) -> None:
+    def document(count: int, name: str) -> str:
+        return json.dumps({"streams": [{"code": f"s{n:03}", "name": name} for n in range(count)]})
+
+    codes = tuple(f"s{n:03}" for n in range(250))
+    assert (await store.import_yaml(document(250, "one"))).streams == KindChanges(created=codes)
+    made = await store.list_streams()
+    assert [(record.spec.code, record.spec.name) for record in made] == [(code, "one") for code in codes]
+    await store.put_stream("s001", {"name": "two"})
+    changes = (await store.import_yaml(document(240, "two"))).streams
+    assert changes.updated == tuple(code for code in codes[:240] if code != "s001")
+    assert changes.deleted == codes[240:]
+    changed = await store.list_streams()
+    assert {record.spec.name for record in changed} == {"two"}
+    assert [record.created_at for record in changed] == [record.created_at for record in made[:240]]
+    assert all(new.revision > old.revision for new, old in zip(changed, made, strict=False))
 
 
 async def test_importing_the_same_again_changes_nothing(store: Store) -> None:

@@ -9,20 +9,28 @@ from starlette.types import Message, Receive
 from openstreamer.control.errors import ApiError
 
 MAX_BODY_BYTES = 1 << 20
+MAX_CONFIGURATION_BYTES = 8 << 20  # the whole configuration, of some thousands of streams
+
+_LARGE_BODIES = {"/config/yaml": MAX_CONFIGURATION_BYTES}
 
 
-def too_large() -> ApiError:
+def most_bytes(path: str) -> int:
+    """The bound of request bodies at ``path``."""
+    return _LARGE_BODIES.get(path, MAX_BODY_BYTES)
+
+
+def too_large(limit_bytes: int) -> ApiError:
     """The refusal of a body above the bound."""
-    return ApiError(413, "BODY_TOO_LARGE", f"the body is larger than {MAX_BODY_BYTES} bytes")
+    return ApiError(413, "BODY_TOO_LARGE", f"the body is larger than {limit_bytes} bytes")
 
 
-def refuse_declared_length(value: str | None) -> None:
+def refuse_declared_length(value: str | None, limit_bytes: int) -> None:
     """Refuse a ``Content-Length`` above the bound before a byte is read; the listener checks its syntax."""
-    if value is not None and value.isdecimal() and (len(value) > 18 or int(value) > MAX_BODY_BYTES):
-        raise too_large()
+    if value is not None and value.isdecimal() and (len(value) > 18 or int(value) > limit_bytes):
+        raise too_large(limit_bytes)
 
 
-def bounded(receive: Receive) -> Receive:
+def bounded(receive: Receive, limit_bytes: int) -> Receive:
     """``receive`` that raises once more than the bound arrived, whatever the length header said."""
     received = 0
 
@@ -31,8 +39,8 @@ def bounded(receive: Receive) -> Receive:
         message = await receive()
         if message["type"] == "http.request":
             received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
-                raise too_large()
+            if received > limit_bytes:
+                raise too_large(limit_bytes)
         return message
 
     return receive_bounded

@@ -11,7 +11,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openstreamer.access.admin import AdminGate, AdminRequest, Principal
-from openstreamer.control.bodies import bounded, refuse_declared_length
+from openstreamer.control.bodies import bounded, most_bytes, refuse_declared_length
 from openstreamer.control.cors import CorsRules
 from openstreamer.control.durations import UNMATCHED_ROUTE, RequestDurations
 from openstreamer.control.errors import (
@@ -105,10 +105,11 @@ class Front:
             await self._gate.rules()
             exchange.add_headers(self._cors().headers(origin))  # refusals too must be readable for the page
             scope[PRINCIPAL_KEY] = await self._gate.admit(_admin_request(scope, headers))
-        refuse_declared_length(headers.get("content-length"))
+        limit_bytes = most_bytes(scope["path"])
+        refuse_declared_length(headers.get("content-length"), limit_bytes)
         if exchange.method == "HEAD":
             scope["method"] = "GET"
-        await self._inner(scope, bounded(receive), exchange.send)
+        await self._inner(scope, bounded(receive, limit_bytes), exchange.send)
 
     async def _preflight(self, origin: str | None, exchange: "_Exchange") -> None:
         await self._gate.rules()

@@ -5,13 +5,14 @@ by every open page. Specs are immutable and a revision is never used twice, so a
 long as its row carries the same revision.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic
 
 import structlog
-from sqlalchemy import Row, Table, delete, insert, select, update
+from sqlalchemy import Insert, Row, Table, Update, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from openstreamer.config.base import parse
@@ -19,7 +20,9 @@ from openstreamer.media.errors import ConfigError, StoreError
 from openstreamer.store.errors import Conflict
 from openstreamer.store.records import Record, Spec
 
-_READ_KEYS = 250  # documents read at once: the event loop runs other work in between
+_READ_KEYS = 250  # documents read at once
+BREATH_RECORDS = 16  # validated or encoded (some 0.1 ms each) before the event loop runs other work
+_WRITE_RECORDS = 100  # written by one statement
 
 _log = structlog.get_logger(__name__)
 
@@ -57,8 +60,9 @@ class Collection(Generic[Spec]):
         changed = [key for key, revision in revisions.items() if not self._is_known(key, revision)]
         for start in range(0, len(changed), _READ_KEYS):
             query = select(self._table).where(self._column.in_(changed[start : start + _READ_KEYS]))
-            for row in await connection.execute(query):
+            for count, row in enumerate(await connection.execute(query), 1):
                 self._remember(row)
+                await breathe(count)
         for gone in (self._cache.keys() | self._invalid.keys()) - revisions.keys():
             self.forget(gone)
         return [self._cache[key] for key in sorted(self._cache)]
@@ -105,6 +109,29 @@ class Collection(Generic[Spec]):
             await change.connection.execute(query)
         return Record(spec, change.revision, created_at or change.now, change.now)
 
+    async def write_all(self, change: Change, specs: Mapping[str, Spec], *, new: bool) -> None:
+        """Insert, or replace, many documents."""
+        written = {"revision": change.revision, "updated_at": change.now}
+        statement: Insert | Update
+        if new:
+            statement, written = insert(self._table), {**written, "created_at": change.now}
+        else:
+            statement = update(self._table).where(self._column == bindparam("key"))
+            statement = statement.values({name: bindparam(name) for name in ("document", *written)})
+        key = self.key if new else "key"
+        rows: list[dict[str, Any]] = []
+        for count, (name, spec) in enumerate(specs.items(), 1):
+            rows.append({key: name, "document": spec.document(), **written})
+            await breathe(count)
+        for start in range(0, len(rows), _WRITE_RECORDS):
+            await change.connection.execute(statement, rows[start : start + _WRITE_RECORDS])
+
+    async def delete_all(self, change: Change, keys: Sequence[str]) -> None:
+        """Remove many documents."""
+        for start in range(0, len(keys), _WRITE_RECORDS):
+            chosen = self._column.in_(keys[start : start + _WRITE_RECORDS])
+            await change.connection.execute(delete(self._table).where(chosen))
+
     async def delete(self, change: Change, key: str, *, if_match: int | None = None) -> bool:
         """Remove a document; False when there is none."""
         query = select(self._table.c.revision).where(self._column == key)
@@ -150,6 +177,12 @@ class Collection(Generic[Spec]):
             _log.error("stored record is invalid", kind=self.noun, key=key, reason=str(err))
             return
         self._cache[key] = Record(spec, row.revision, as_utc(row.created_at), as_utc(row.updated_at))
+
+
+async def breathe(count: int) -> None:
+    """Let other work run after every few records of a long loop; ``count`` is how many were done."""
+    if count % BREATH_RECORDS == 0:
+        await asyncio.sleep(0)
 
 
 def as_utc(value: datetime) -> datetime:

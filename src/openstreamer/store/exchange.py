@@ -10,6 +10,7 @@
     users:     [{username: …, password_hash: …, role: …}, …]
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic
 
@@ -21,8 +22,8 @@ from openstreamer.config.merge import without_read_only
 from openstreamer.config.models import GlobalConfig, Stream, Template
 from openstreamer.config.secrets import mask, unmask
 from openstreamer.media.errors import ConfigError
-from openstreamer.store.collection import Change, Collection
-from openstreamer.store.integrity import check_whole
+from openstreamer.store.collection import Change, Collection, breathe
+from openstreamer.store.integrity import check_with_template, require_separate_prefixes
 from openstreamer.store.records import ImportResult, KindChanges, Spec
 from openstreamer.store.tables import Tables
 from openstreamer.store.users import read_users, remove_user, write_user
@@ -55,7 +56,7 @@ async def import_document(
     check_settings: Callable[[GlobalConfig, GlobalConfig], None],
 ) -> ImportResult:
     """Validate all of ``document`` against all that is stored, then write what differs."""
-    check_document(document)
+    await asyncio.to_thread(check_document, document)
     for name in document:
         if name not in _SECTIONS:
             raise ConfigError(f"{name}: is not a section; there are {', '.join(_SECTIONS)}", field=str(name))
@@ -96,6 +97,7 @@ class _Section(Generic[Spec]):
             return cls(table, stored, None)
         wanted: dict[str, Spec] = {}
         for index, entry in enumerate(_entries(document, name)):
+            await breathe(index + 1)
             at = f"{name}[{index}]"
             key = entry.get(table.key)
             before = stored.get(key) if isinstance(key, str) else None
@@ -110,19 +112,14 @@ class _Section(Generic[Spec]):
             return KindChanges()
         created = sorted(self.wanted.keys() - self._stored.keys())
         deleted = sorted(self._stored.keys() - self.wanted.keys())
-        updated = [
-            key
-            for key in sorted(self.wanted.keys() & self._stored.keys())
-            if self.wanted[key].document() != self._stored[key]
-        ]
-        for key in deleted:
-            await self._table.delete(change, key)
-        for key in created:
-            await self._table.write(change, key, self.wanted[key], None)
-        for key in updated:
-            stored = await self._table.document(change.connection, key)
-            assert stored is not None
-            await self._table.write(change, key, self.wanted[key], stored[2])
+        updated = []
+        for count, key in enumerate(sorted(self.wanted.keys() & self._stored.keys()), 1):
+            await breathe(count)
+            if self.wanted[key].document() != self._stored[key]:
+                updated.append(key)
+        await self._table.delete_all(change, deleted)
+        await self._table.write_all(change, {key: self.wanted[key] for key in created}, new=True)
+        await self._table.write_all(change, {key: self.wanted[key] for key in updated}, new=False)
         return KindChanges(tuple(created), tuple(updated), tuple(deleted))
 
 
@@ -136,7 +133,10 @@ async def _check_references(
     all_streams = streams.wanted
     if all_streams is None:
         all_streams = {record.spec.code: record.spec for record in await tables.streams.all(connection)}
-    check_whole(all_streams.values(), all_templates.values())
+    require_separate_prefixes(all_templates.values())
+    for count, stream in enumerate(all_streams.values(), 1):
+        check_with_template(stream, all_templates)
+        await breathe(count)
 
 
 async def _global_config(

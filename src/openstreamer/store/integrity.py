@@ -1,6 +1,6 @@
 """Rules between records: templates exist, prefixes do not overlap, nothing in use is removed."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -58,18 +58,15 @@ def require_separate_prefixes(templates: Iterable[Template]) -> None:
             taken.append((prefix, template.code))
 
 
-def check_whole(streams: Iterable[Stream], templates: Iterable[Template]) -> None:
-    """All rules at once, for an import."""
-    by_code = {template.code: template for template in templates}
-    require_separate_prefixes(by_code.values())
-    for stream in streams:
-        if stream.template is not None and stream.template not in by_code:
-            raise _no_such_template(stream)
-        template = by_code.get(stream.template) if stream.template is not None else None
-        try:
-            validate_resolved(resolve(stream, template))
-        except ConfigError as err:
-            raise ConfigError(f"stream {stream.code!r}: {err}", field=err.field) from err
+def check_with_template(stream: Stream, templates: Mapping[str, Template]) -> None:
+    """A stream must be valid together with its template, which is one of ``templates``."""
+    if stream.template is not None and stream.template not in templates:
+        raise _no_such_template(stream)
+    template = templates.get(stream.template) if stream.template is not None else None
+    try:
+        validate_resolved(resolve(stream, template))
+    except ConfigError as err:
+        raise ConfigError(f"stream {stream.code!r}: {err}", field=err.field) from err
 
 
 async def require_unused_template(connection: AsyncConnection, tables: Tables, code: str) -> None:
