@@ -1,0 +1,239 @@
+"""The samples of a movie → frames that keep the promises of :class:`openstreamer.wire.demuxer.Demuxer`.
+
+Shared by the two ways to read a file: fragments as they come, and the sample table of a whole file.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from operator import is_not
+
+from openstreamer.media.clock import TICKS_PER_SECOND, rescale
+from openstreamer.media.errors import RemoteProtocolError, SourceRejected
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+from openstreamer.wire.demuxer import DemuxStatistics
+from openstreamer.wire.mp4.movie import Movie, MovieTrack
+from openstreamer.wire.mp4.sample_entry_reader import SampleEntry
+from openstreamer.wire.mp4.sample_frames import SampleFrames
+
+VIDEO_TRACK_ID = 0
+AUDIO_TRACK_ID = 1
+
+_LARGEST_STEP_BACK_90K = TICKS_PER_SECOND  # more is a clock that began anew, and its times are moved to go on
+_RESTART_STEP_90K = 1_800  # what is put between the last old and the first new time: 20 ms
+_LAST_TIME_90K = 1 << 62  # three million years; beyond it times do not fit where frames are stored
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningLimits:
+    """How much is held back until all tracks are known and video begins."""
+
+    max_held_frames: int = 4_096  # a minute of sound: fragments of audio may come before those of video
+    max_held_bytes: int = 16 << 20
+
+
+class _Selected:
+    """A track that is carried."""
+
+    __slots__ = ("frames", "last_dts_90k", "movie_track", "offset_90k", "started")
+
+    def __init__(self, movie_track: MovieTrack, statistics: DemuxStatistics) -> None:
+        track_id = VIDEO_TRACK_ID if movie_track.is_video else AUDIO_TRACK_ID
+        self.movie_track = movie_track
+        self.frames = SampleFrames(track_id, movie_track.language, _first_entry(movie_track), statistics)
+        self.last_dts_90k: int | None = None
+        self.offset_90k = 0
+        self.started = False  # behind the beginning of video
+
+    def follow(self, movie_track: MovieTrack) -> None:
+        """A new ``moov`` describes the track, perhaps with the same words."""
+        entries = self.movie_track.entries
+        if movie_track.entries == entries:
+            self.movie_track = replace(movie_track, entries=entries)
+            return
+        self.movie_track = movie_track
+        self.frames.select(_first_entry(movie_track))
+
+    def select_entry(self, index: int) -> None:
+        """What follows is described by the sample entry ``index``, counted from 1."""
+        entries = self.movie_track.entries
+        if not 1 <= index <= len(entries):
+            raise RemoteProtocolError(f"MP4: sample entry {index} of {len(entries)}")
+        if refusal := entries[index - 1].refusal:
+            raise SourceRejected(refusal)
+        self.frames.select(entries[index - 1])
+
+
+class MovieFrames:
+    """Feed ``use`` with every movie and ``sample`` with its samples.
+
+    Of several tracks of a kind the first enabled one that can be carried is chosen. Nothing comes out before
+    all chosen tracks are known and video has begun; sound from before the picture is left out.
+    """
+
+    def __init__(self, statistics: DemuxStatistics, limits: OpeningLimits | None = None) -> None:
+        self.statistics = statistics
+        self._limits = limits or OpeningLimits()
+        self._selected: dict[int, _Selected] = {}
+        self._tracks: tuple[Track, ...] = ()
+        self._held: deque[Frame] = deque()
+        self._held_bytes = 0
+        self._flowing = False
+        self._start_90k: int | None = None  # of video
+        self._with_video = False
+        self._restart_offset_90k = 0
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks known so far, video first."""
+        return self._tracks
+
+    def use(self, movie: Movie) -> None:
+        """What follows belongs to ``movie``. Tracks that are described as before go on undisturbed.
+
+        Raises:
+            SourceRejected: nothing in it can be carried, or all video, or all audio, cannot.
+        """
+        chosen = [*_choose(movie, is_video=True), *_choose(movie, is_video=False)]
+        if not chosen:
+            raise SourceRejected("MP4: there is neither video nor audio in it")
+        unread = sum(bool(track.refusal) for track in movie.tracks)
+        self.statistics.unknown_streams += unread
+        before = {each.movie_track.is_video: each for each in self._selected.values()}
+        self._selected = {track.id: self._select(track, before.get(track.is_video)) for track in chosen}
+        self._with_video = chosen[0].is_video
+        self._note_tracks()
+
+    def is_selected(self, track_id: int) -> bool:
+        """Whether samples of this track are wanted."""
+        return track_id in self._selected
+
+    def select_entry(self, track_id: int, index: int) -> None:
+        """What follows in a track is described by its sample entry ``index``, counted from 1."""
+        self._selected[track_id].select_entry(index)
+
+    def sample(
+        self, track_id: int, time: int, composition_offset: int, sync: bool, payload: bytes
+    ) -> list[Frame]:
+        """The frames that go out with a sample, which begins ``time`` ticks after the track's origin."""
+        selected = self._selected[track_id]
+        if not payload:
+            return []
+        movie_track = selected.movie_track
+        hz = movie_track.timescale_hz
+        time -= movie_track.media_time
+        delay_90k = movie_track.delay_90k
+        dts_90k = rescale(time, hz, TICKS_PER_SECOND) + delay_90k
+        if not -_LAST_TIME_90K < dts_90k < _LAST_TIME_90K:
+            raise RemoteProtocolError(f"MP4: a decoding time of {dts_90k // TICKS_PER_SECOND} s")
+        frames = selected.frames
+        known = frames.track
+        if movie_track.is_video:
+            pts_90k = dts_90k
+            if composition_offset:
+                pts_90k = rescale(time + composition_offset, hz, TICKS_PER_SECOND) + delay_90k
+            moved_90k = self._forward(selected, dts_90k)
+            frame = frames.video(pts_90k + moved_90k, dts_90k + moved_90k, sync, payload)
+        else:
+            moved_90k = self._forward(selected, dts_90k)
+            frame = frames.audio(dts_90k + moved_90k, payload)
+        if frames.track is not known:
+            self._note_tracks()
+        return [] if frame is None else self._deliver(selected, frame)
+
+    def end(self) -> list[Frame]:
+        """Nothing follows: what is held is released with the tracks there are."""
+        return [] if self._flowing else self._release()
+
+    def _select(self, movie_track: MovieTrack, before: _Selected | None) -> _Selected:
+        if before is None:
+            return _Selected(movie_track, self.statistics)
+        before.follow(movie_track)
+        return before
+
+    def _note_tracks(self) -> None:
+        tracks = (each.frames.track for each in self._selected.values())
+        found = tuple(track for track in tracks if track is not None)
+        if len(found) != len(self._tracks) or any(map(is_not, found, self._tracks)):
+            self._tracks = found
+
+    def _forward(self, selected: _Selected, dts_90k: int) -> int:
+        """How far to move a sample so that DTS do not fall in its track.
+
+        A small step back is held at the last time. A large one is a clock that began anew: all tracks are
+        moved by the same amount, each when it steps back itself.
+        """
+        last_90k = selected.last_dts_90k
+        moved_90k = selected.offset_90k
+        if last_90k is not None and dts_90k + moved_90k < last_90k:
+            if last_90k - dts_90k - moved_90k <= _LARGEST_STEP_BACK_90K:
+                selected.last_dts_90k = last_90k
+                return last_90k - dts_90k
+            if dts_90k + self._restart_offset_90k < last_90k - _LARGEST_STEP_BACK_90K:
+                self._restart_offset_90k = last_90k + _RESTART_STEP_90K - dts_90k
+            selected.offset_90k = self._restart_offset_90k
+            moved_90k = max(selected.offset_90k, last_90k - dts_90k)
+        selected.last_dts_90k = dts_90k + moved_90k
+        return moved_90k
+
+    def _deliver(self, selected: _Selected, frame: Frame) -> list[Frame]:
+        if self._flowing:
+            if not self._with_video:
+                frame.key = True  # without video, every audio frame is a random access point
+            elif not selected.started and not frame.track.is_video:
+                if self._start_90k is not None and frame.dts_90k < self._start_90k:
+                    self.statistics.dropped_frames += 1
+                    return []
+                selected.started = True
+            return [frame]
+        if frame.track.is_video and self._start_90k is None:
+            self._start_90k = frame.dts_90k
+        self._held.append(frame)
+        self._held_bytes += len(frame.payload)
+        return self._release() if self._is_ready() else []
+
+    def _is_ready(self) -> bool:
+        known = len(self._tracks) == len(self._selected)
+        begun = self._start_90k is not None or not self._with_video
+        if known and begun:
+            return True
+        limits = self._limits
+        if len(self._held) < limits.max_held_frames and self._held_bytes < limits.max_held_bytes:
+            return False
+        if not begun:  # sound without end and no picture: it would be left out anyway
+            self.statistics.dropped_frames += len(self._held)
+            self._held.clear()
+            self._held_bytes = 0
+        return begun
+
+    def _release(self) -> list[Frame]:
+        held, self._held, self._held_bytes = self._held, deque(), 0
+        self._flowing = True
+        start_90k = self._start_90k
+        if start_90k is None:
+            self._with_video = False
+            self._tracks = tuple(track for track in self._tracks if not track.is_video)
+            for frame in held:
+                frame.key = True
+            return list(held)
+        frames = [frame for frame in held if frame.track.is_video or frame.dts_90k >= start_90k]
+        self.statistics.dropped_frames += len(held) - len(frames)
+        return frames
+
+
+def _first_entry(movie_track: MovieTrack) -> SampleEntry:
+    return next(entry for entry in movie_track.entries if not entry.refusal)
+
+
+def _choose(movie: Movie, *, is_video: bool) -> Iterable[MovieTrack]:
+    """The track of this kind that is carried; none when there is none of the kind.
+
+    Raises:
+        SourceRejected: there are some, and none can be carried.
+    """
+    tracks = [track for track in movie.tracks if track.is_video is is_video]
+    readable = [track for track in tracks if not track.refusal]
+    if tracks and not readable:
+        raise SourceRejected(tracks[0].refusal)
+    return sorted(readable, key=lambda track: not track.enabled)[:1]
