@@ -1,0 +1,243 @@
+"""MPEG transport streams → frames (ISO/IEC 13818-1, ITU-T H.222.0)."""
+
+from collections.abc import Collection, Iterator
+
+from openstreamer.media.errors import MediaError, SourceRejected
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+from openstreamer.wire.mpegts.audio import AudioStream
+from openstreamer.wire.mpegts.gate import TrackGate
+from openstreamer.wire.mpegts.limits import MpegTsLimits
+from openstreamer.wire.mpegts.packets import PAYLOAD_BYTES, SYNC_BYTE, PacketFinder
+from openstreamer.wire.mpegts.programs import ProgramTable
+from openstreamer.wire.mpegts.statistics import MpegTsStatistics
+from openstreamer.wire.mpegts.stream import CodecStream, ElementaryStream
+from openstreamer.wire.mpegts.tables import ElementaryStreamInfo, Program, TsCodec
+from openstreamer.wire.mpegts.times import ProgramClock, TrackTimes
+from openstreamer.wire.mpegts.video import Av1Stream, NalStream
+
+VIDEO_TRACK_ID = 0
+FIRST_AUDIO_TRACK_ID = 1
+
+# The header of a packet as one number (2.4.3.2)
+_ERROR = 0x800000
+_BEGINS = 0x400000
+_SCRAMBLED = 0xC0
+_ADAPTATION = 0x20
+_PAYLOAD = 0x10
+
+# Flags of the adaptation field (2.4.3.4)
+_DISCONTINUITY = 0x80
+_PCR = 0x10
+_WITH_FIELDS = 0x0F  # OPCR, splice countdown, private data, extension: whose sizes are not looked at
+_PCR_BYTES = 6
+
+
+class MpegTsDemuxer:
+    """A :class:`~openstreamer.wire.demuxer.Demuxer` for one program: its first video and all audio streams.
+
+    ``program`` chooses by number, ``pids`` lets only these elementary streams through. Video is track 0,
+    audio tracks are 1 and up in the order of the PMT. A damaged access unit is dropped and counted, and what
+    follows goes on: decoders conceal a missing picture. Filler data and access unit delimiters are left out.
+    """
+
+    def __init__(
+        self,
+        *,
+        program: int | None = None,
+        pids: Collection[int] = (),
+        limits: MpegTsLimits | None = None,
+    ) -> None:
+        self._limits = limits or MpegTsLimits()
+        self._wanted = program
+        self.statistics = MpegTsStatistics()
+        self._finder = PacketFinder(self._limits.max_garbage_bytes)
+        self._table = ProgramTable(program, pids, self._limits, self.statistics)
+        self._clock = ProgramClock()
+        self._times: dict[int, TrackTimes] = {}  # by track id: they outlive a change of the PMT
+        self._gate = TrackGate(self._limits, self._clock, self.statistics)
+        self._streams: dict[int, ElementaryStream] = {}  # by PID
+        self._ordered: list[ElementaryStream] = []  # video first
+        self._plain: dict[int, ElementaryStream] = {}  # by the header of simple packets, without its counter
+        self._out: list[Frame] = []
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks known so far, video first: the same object for as long as they are the same."""
+        return self._gate.tracks
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """What PAT and PMTs say, in the order of the PAT."""
+        return self._table.programs
+
+    @property
+    def program(self) -> Program | None:
+        """The program that is read, once it is known."""
+        return self._table.chosen
+
+    def receive_data(self, data: bytes | memoryview) -> list[Frame]:
+        """The frames that ``data`` completed, in the order of the container; often none.
+
+        Raises:
+            SourceRejected: nothing in the program can be carried; the message says what there is.
+            RemoteProtocolError: this is no transport stream.
+        """
+        for run in self._finder.runs(data):
+            self._read(run)
+        return self._take()
+
+    def receive_eof(self) -> list[Frame]:
+        """The frames that the end of the data completes.
+
+        Raises :class:`SourceRejected` when there was nothing that could be carried.
+        """
+        for run in self._finder.runs(b"", at_end=True):
+            self._read(run)
+        for stream in self._ordered:
+            self._deliver(stream.end())
+        self._out += self._gate.release()
+        frames = self._take()
+        if not self._gate.flowing:
+            raise SourceRejected(self._why_nothing())
+        return frames
+
+    def _take(self) -> list[Frame]:
+        frames, self._out = self._out, []
+        return frames
+
+    # ------------------------------------------------------------------ packets
+
+    def _read(self, run: Iterator[tuple[int, bytes]]) -> None:
+        """Nine packets of ten have nothing but payload: for these, all is in this loop."""
+        plain = self._plain.get
+        count = run.__length_hint__()  # type: ignore[attr-defined]  # of an unpack iterator: exact
+        for head, body in run:
+            stream = plain(head >> 4)
+            if stream is not None and stream.fast_cc == head & 15:
+                stream.fast_cc = (head + 1) & 15
+                stream.pieces.append(body)
+                stream.room -= PAYLOAD_BYTES
+                if stream.room <= 0:
+                    self._deliver(stream.filled())
+            elif head >> 24 == SYNC_BYTE:
+                self._packet(head, body)
+                plain = self._plain.get
+            else:
+                count -= 1 + run.__length_hint__()  # type: ignore[attr-defined]
+                self._finder.lost_sync(run)
+                self.statistics.resyncs = self._finder.resyncs
+                self.statistics.malformed += 1
+                break
+        self.statistics.packets += count
+        if not self._gate.flowing and self.statistics.packets > self._limits.max_silent_packets:
+            raise SourceRejected(self._why_nothing())
+
+    def _packet(self, head: int, body: bytes) -> None:
+        pid = head >> 8 & 0x1FFF
+        stream = self._streams.get(pid)
+        if stream is None and not self._table.is_table(pid):
+            return
+        if head & _ERROR:
+            self.statistics.malformed += 1
+            return
+        if head & _SCRAMBLED:
+            self._scrambled(stream)
+            return
+        start, flags = 0, 0
+        stuffed = False
+        if head & _ADAPTATION:
+            length = body[0]
+            start = length + 1
+            if start > PAYLOAD_BYTES:
+                self.statistics.malformed += 1
+                return
+            flags = body[1] if length else 0
+            fields = 1 + _PCR_BYTES if flags & _PCR else 1
+            stuffed = not length or (length > fields and not flags & _WITH_FIELDS)
+        if not head & _PAYLOAD:
+            return
+        payload = body[start:] if start else body
+        begins = head & _BEGINS != 0
+        if stream is not None:
+            jumps = flags & _DISCONTINUITY != 0
+            self._deliver(stream.receive(head & 15, payload, begins=begins, stuffed=stuffed, jumps=jumps))
+        elif self._table.receive(pid, head & 15, payload, begins):
+            self._follow_program()
+
+    def _scrambled(self, stream: ElementaryStream | None) -> None:
+        self.statistics.scrambled_packets += 1
+        if stream is not None:
+            stream.scrambled = True
+            self._deliver(stream.skip())
+
+    def _deliver(self, frames: list[Frame]) -> None:
+        if frames or not self._gate.flowing:
+            self._out += self._gate.pass_on(frames, self._ordered)
+
+    # ------------------------------------------------------------------ the program
+
+    def _follow_program(self) -> None:
+        """The chosen program is another one, or its PMT changed: keep the streams that stay the same."""
+        program = self._table.chosen
+        infos = [] if program is None else self._chosen_streams(program)
+        old = self._streams
+        self._streams = {}
+        self._ordered = []
+        audio_id = FIRST_AUDIO_TRACK_ID
+        for info in infos:
+            track_id = VIDEO_TRACK_ID
+            if info.codec is not None and not info.codec.is_video:
+                track_id = audio_id
+                audio_id += 1
+            stream = old.get(info.pid)
+            if stream is None or stream.info != info or stream.codec.track_id != track_id:
+                made = self._make(info, track_id)
+                if made is None:
+                    continue
+                stream = made
+            self._streams[info.pid] = stream
+            self._ordered.append(stream)
+        for stream in old.values():
+            if stream not in self._ordered:
+                self._deliver(stream.end())
+        self._plain = {SYNC_BYTE << 20 | pid << 4 | 1: stream for pid, stream in self._streams.items()}
+
+    def _chosen_streams(self, program: Program) -> list[ElementaryStreamInfo]:
+        """The first video and all audio streams, video first."""
+        carried = self._table.carried(program)[: self._limits.max_streams]
+        self.statistics.unknown_streams = sum(stream.codec is None for stream in program.streams)
+        video = [info for info in carried if info.codec is not None and info.codec.is_video]
+        return video[:1] + [info for info in carried if info not in video]
+
+    def _make(self, info: ElementaryStreamInfo, track_id: int) -> ElementaryStream | None:
+        times = self._times.setdefault(track_id, TrackTimes(self._clock))
+        codec: CodecStream
+        try:
+            if info.codec is TsCodec.AV1:
+                codec = Av1Stream(info, track_id, times, self.statistics, self._limits)
+            elif info.codec is not None and info.codec.is_video:
+                codec = NalStream(info, track_id, times, self.statistics, self._limits)
+            else:
+                codec = AudioStream(info, track_id, times, self.statistics)
+        except MediaError:
+            self.statistics.unknown_streams += 1
+            return None
+        return ElementaryStream(info, codec, self._clock, self.statistics, self._limits.max_unit_bytes)
+
+    def _why_nothing(self) -> str:
+        """In words, why no frame came out."""
+        if not self._finder.found:
+            return "MPEG-TS: no packets were found"
+        if not self._table.is_known:
+            return f"MPEG-TS: no program table (PAT) in {self.statistics.packets} packets"
+        numbers = ", ".join(str(program.number) for program in self.programs) or "none"
+        if self._wanted is not None and all(program.number != self._wanted for program in self.programs):
+            return f"MPEG-TS: there is no program {self._wanted}, only {numbers}"
+        if self._ordered and all(stream.scrambled and not stream.clear for stream in self._ordered):
+            return f"MPEG-TS: program {self.program.number if self.program else '?'} is scrambled"
+        names = [stream.description for program in self.programs for stream in program.streams]
+        if not self._ordered:
+            what = ", ".join(names[:8]) or "programs without a PMT"
+            return f"MPEG-TS: nothing that can be carried, only {what}"
+        return f"MPEG-TS: {', '.join(names[:8])}: no frame in {self.statistics.packets} packets"

@@ -1,0 +1,22 @@
+"""What a demuxer waits for and holds: every bound in one place."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MpegTsLimits:
+    """Bounds of an :class:`~openstreamer.wire.mpegts.demuxer.MpegTsDemuxer`.
+
+    Waits are media time; where the stream has none (no clock, no timestamps) ``max_silent_packets`` ends
+    them.
+    """
+
+    track_wait_ms: int = 1000  # for a stream that the PMT names and that does not come
+    configuration_wait_ms: int = 10_000  # for the parameter sets of video that does come: a long GOP
+    max_held_frames: int = 512  # before the tracks are known
+    max_held_bytes: int = 8 << 20
+    max_unit_bytes: int = 8 << 20  # one PES packet, one access unit
+    max_programs: int = 64  # whose PMTs are followed
+    max_streams: int = 32  # of the chosen program
+    max_garbage_bytes: int = 1 << 20  # in a row, between packets
+    max_silent_packets: int = 20_000  # without any frame, before the first one: 3.7 MB
