@@ -294,6 +294,43 @@ def test_an_input_that_is_not_supported_is_said_once() -> None:
     on_node(scenario)
 
 
+def test_a_change_of_everything_is_told_within_a_second_and_reaches_every_stream() -> None:
+    async def scenario(node: Node) -> None:
+        for number in range(200):
+            node.store.put(f"ch{number}", inputs=[{"url": "publish://", "priority": 0}])
+        node.store.read_s = 1.0  # a store so slow that a pass takes minutes
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        await node.manager.apply_all()
+        assert loop.time() - began_s <= 1.0
+        node.store.put("news")
+        began_s = loop.time()
+        await node.manager.apply("news")  # does not queue behind the others
+        assert status_of(node, "news") is not StreamStatus.STOPPED
+        assert loop.time() - began_s < 10
+        await asyncio.sleep(120)
+        assert len(node.manager.codes()) == 201
+        assert {status_of(node, f"ch{number}") for number in range(200)} == {StreamStatus.IDLE}
+        node.store.read_s = 0.0
+
+    on_node(scenario)
+
+
+def test_what_is_asked_for_during_a_pass_gets_one_of_its_own() -> None:
+    async def scenario(node: Node) -> None:
+        node.store.put("news")
+        node.store.read_s = 0.1
+        first = asyncio.get_running_loop().create_task(node.manager.apply_all())
+        await asyncio.sleep(0.45)  # it has read the settings, and has more to do
+        node.change_settings(input_packet_timeout_sec=0.5)
+        await node.manager.apply_all()
+        assert dict(node.manager.pipelines())["news"].settings.silence_s == 0.5
+        await first
+        node.store.read_s = 0.0
+
+    on_node(scenario)
+
+
 def test_a_change_of_hls_settings_makes_the_playlists_anew_and_leaves_the_input_alone() -> None:
     async def scenario(node: Node) -> None:
         node.store.put("news")

@@ -60,6 +60,7 @@ class MemoryConfiguration:
         self.templates: dict[str, TemplateRecord] = {}
         self.config = GlobalConfig()
         self.failing = False
+        self.read_s = 0.0  # how long each reading takes
         self._revision = 0
 
     def put(self, code: str, **fields: Any) -> None:
@@ -77,7 +78,7 @@ class MemoryConfiguration:
         return Record(spec, self._revision, now, now)
 
     async def _read(self) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.read_s)
         if self.failing:
             raise StoreError("the disk is gone")
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -26,6 +27,8 @@ logger = structlog.get_logger(__name__)
 RECONCILE_EVERY_S = 10.0
 WATCH_MEMORY_EVERY_S = 1.0
 PARALLEL_STARTS = 16  # more at once would only make each of them late
+BREATH_STREAMS = 256  # compared before the event loop runs other work
+TELL_WITHIN_S = 1.0  # the longest that a change of everything is waited for
 STOP_DEADLINE_S = 4.0  # Ctrl-C ends within 5 s
 
 
@@ -85,6 +88,8 @@ class StreamManager:
         self._entries: dict[str, _Entry] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._starts = asyncio.Semaphore(PARALLEL_STARTS)
+        self._asked = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []  # for the next whole pass of the reconciler
 
     async def __aenter__(self) -> Self:
         for name, run in (("reconciler", self._reconcile_for_ever), ("media-memory", self._watch_memory)):
@@ -125,8 +130,17 @@ class StreamManager:
             entry.made_of = _made_of(record, template, settings)
 
     async def apply_all(self) -> None:
-        """Reconcile every stream now: the global configuration or a template changed."""
-        await self._reconcile()
+        """Reconcile every stream now: the global configuration, a template or many streams changed.
+
+        Returns when that is done, and after a second in any case: what is stored is what is wanted, and with
+        thousands of streams the rest of them follow after the caller has its answer.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        self._asked.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TELL_WITHIN_S):
+                await done
 
     async def restart(self, code: str) -> None:
         """Stop and rebuild a stream.
@@ -204,25 +218,46 @@ class StreamManager:
 
     async def _reconcile_for_ever(self) -> None:
         while True:
+            self._asked.clear()
+            waiting, self._waiting = self._waiting, []
             await self._reconcile()
-            await asyncio.sleep(RECONCILE_EVERY_S)
+            for done in waiting:
+                if not done.done():
+                    done.set_result(None)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RECONCILE_EVERY_S):
+                    await self._asked.wait()
 
     async def _reconcile(self) -> None:
         records = {record.spec.code: record for record in await self._store.list_streams()}
         templates = {template.spec.code: template for template in await self._store.list_templates()}
         settings = MediaSettings.of(await self._store.global_config())
         stale = [code for code in self._entries if code not in records]
-        for code, record in records.items():
+        for count, (code, record) in enumerate(records.items(), 1):
+            if count % BREATH_STREAMS == 0:
+                await asyncio.sleep(0)
             entry = self._entries.get(code)
             template = templates.get(record.spec.template or "")
             if entry is None or entry.made_of != _made_of(record, template, settings):
                 stale.append(code)
-        results = await asyncio.gather(*(self.apply(code) for code in stale), return_exceptions=True)
-        for code, result in zip(stale, results, strict=True):
-            if isinstance(result, BaseException):
-                logger.warning("reconcile_failed", stream=code, error=str(result))
+        await self._apply_each(stale)
         self.last_reconcile_ns = self._clock_ns()
         self.last_reconcile_unix_s = time.time()
+
+    async def _apply_each(self, codes: list[str]) -> None:
+        """Apply many, few at a time: a stream that somebody changes meanwhile must not queue behind all."""
+        remaining = iter(codes)
+
+        async def work() -> None:
+            for code in remaining:
+                try:
+                    await self.apply(code)
+                except Exception as err:  # noqa: BLE001 - what one stream fails of is not the others' end
+                    logger.warning("reconcile_failed", stream=code, error=str(err))
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(min(PARALLEL_STARTS, len(codes))):
+                group.create_task(work(), name=f"reconciler/{number}")
 
 
 def _made_of(
