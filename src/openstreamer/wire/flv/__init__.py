@@ -2,11 +2,13 @@
 
 from openstreamer.wire.flv.decoder import FlvDecoder, FlvLimits, FlvStatistics
 from openstreamer.wire.flv.encoder import FlvEncoder, FlvTag, metadata_of, sequence_header_tags
+from openstreamer.wire.flv.reader import FlvDemuxer
 from openstreamer.wire.flv.tags import FlvCodec, MediaTag, TagKind, audio_tags, video_tags
 
 __all__ = [
     "FlvCodec",
     "FlvDecoder",
+    "FlvDemuxer",
     "FlvEncoder",
     "FlvLimits",
     "FlvStatistics",
