@@ -1,14 +1,13 @@
 """An HTTP server of which a test writes every byte: what it answers, how slowly, and what it then does."""
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-MAX_REQUEST_BYTES = 64 << 10
+from tests.support.raw_peer import port_of, raw_server
 
 
 @dataclass
@@ -70,14 +69,10 @@ class HttpPeer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.writers.append(writer)
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-                while not writer.transport.is_closing():
-                    peer = Peer(await read_request(reader), writer)
-                    self.requests.append(peer.request)
-                    await self.script(peer)
-        finally:
-            writer.transport.abort()
+        while not writer.transport.is_closing():
+            peer = Peer(await read_request(reader), writer)
+            self.requests.append(peer.request)
+            await self.script(peer)
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request:
@@ -87,24 +82,12 @@ async def read_request(reader: asyncio.StreamReader) -> Request:
 
 
 @asynccontextmanager
-async def http_peer(
-    script: Script, *, context: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
-) -> AsyncIterator[HttpPeer]:
+async def http_peer(script: Script, *, context: ssl.SSLContext | None = None) -> AsyncIterator[HttpPeer]:
     """A server on loopback that lives as long as the block."""
     peer = HttpPeer(0, context is not None, script)
-    tasks: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(peer.serve(reader, writer), name="test/http-peer")
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    peer.server = await asyncio.start_server(accept, host, port, ssl=context)
-    peer.port = peer.server.sockets[0].getsockname()[1]
-    try:
-        yield peer
-    finally:
-        peer.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with raw_server(peer.serve, context=context) as server:
+        peer.server, peer.port = server, port_of(server)
+        try:
+            yield peer
+        finally:
+            peer.close()

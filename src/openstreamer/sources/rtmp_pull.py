@@ -1,0 +1,328 @@
+"""RTMP(S) pulled from another server: connects, plays, and goes on as a publisher's connection does."""
+
+import asyncio
+import socket
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self, assert_never, cast
+from urllib.parse import urlencode, urlsplit
+
+from openstreamer.config.defaults import RTMP_TIMEOUT_S
+from openstreamer.config.input_urls import RtmpInput
+from openstreamer.config.models import Input
+from openstreamer.config.urls import MASK
+from openstreamer.media.errors import (
+    RemoteProtocolError,
+    SourceEnded,
+    SourceError,
+    SourceRejected,
+    SourceStalled,
+    SourceUnreachable,
+)
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+from openstreamer.sources.base import SourceStatistics
+from openstreamer.sources.low_water import LOOK_EVERY_S, LowWaterMark
+from openstreamer.sources.outbound import Outbound, Target, reason_of
+from openstreamer.sources.rtmp import QueueLimits, RtmpPublishSource
+from openstreamer.wire.rtmp import (
+    CallFailed,
+    ConnectAnswered,
+    ConnectionEnded,
+    ConnectRequested,
+    HandshakeCompleted,
+    MediaReceived,
+    MetadataReceived,
+    PlayRequested,
+    PublishRequested,
+    RtmpClient,
+    RtmpEvent,
+    StatusReceived,
+    StreamClosed,
+    StreamCreated,
+)
+
+MAX_BYTES_BEFORE_PLAY: Final = 1 << 20
+_PLAYING: Final = "NetStream.Play.Start"
+_NOT_FOUND: Final = frozenset({"NetStream.Play.StreamNotFound", "NetStream.Play.FileNotFound"})
+
+
+@dataclass(frozen=True, slots=True)
+class PlayRequest:
+    """What is asked of the server. ``name`` carries the query, which may hold a token."""
+
+    target: Target
+    app: str
+    tc_url: str
+    name: str = field(repr=False)
+
+    @classmethod
+    def of(cls, rtmp: RtmpInput, chosen: Input) -> Self:
+        """``rtmp://host/app/name?query``: the last part of the path is the stream, what is before it the
+        application. Path and query are sent as they were written, as encoders do."""
+        endpoint, scheme = rtmp.endpoint, "rtmps" if rtmp.tls else "rtmp"
+        split = urlsplit(chosen.url)
+        app, _, name = split.path.strip("/").rpartition("/")
+        if not app:
+            app, name = name, ""
+        query = "&".join(part for part in (split.query, urlencode(dict(chosen.params))) if part)
+        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+        target = Target(
+            label=scheme,
+            host=endpoint.host,
+            port=endpoint.port,
+            connect_s=float(chosen.net.timeout_sec or RTMP_TIMEOUT_S),
+            tls=rtmp.tls,
+            insecure_tls=chosen.net.insecure_tls,
+        )
+        tc_url = f"{scheme}://{host}:{endpoint.port}/{app}"
+        return cls(target, app, tc_url, f"{name}?{query}" if query else name)
+
+
+class RtmpPullSource:
+    """A :class:`~openstreamer.sources.base.Source` that plays a stream of another server.
+
+    ``net.timeout_sec`` bounds connecting, the way to the server's consent, and any silence after it.
+    """
+
+    def __init__(
+        self, outbound: Outbound, rtmp: RtmpInput, chosen: Input, *, limits: QueueLimits | None = None
+    ) -> None:
+        self._outbound = outbound
+        self._request = PlayRequest.of(rtmp, chosen)
+        self._connection = _PlayConnection(self._request, limits)
+
+    async def __aenter__(self) -> Self:
+        connection, target = self._connection, self._request.target
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        await self._outbound.connect(lambda: connection, target)
+        remaining_s = max(0.1, target.connect_s - (loop.time() - started_s))
+        try:
+            async with asyncio.timeout(remaining_s):
+                await connection.wait_until_playing()
+        except TimeoutError as err:
+            connection.close()
+            label, waiting_for = target.label, connection.waiting_for
+            raise SourceStalled(
+                f"{label}: connected, but {waiting_for} within {target.connect_s:g} s"
+            ) from err
+        except BaseException:
+            connection.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    async def receive(self) -> list[Frame]:
+        """The next frames; see the contract in ``sources/base``."""
+        return await self._connection.media.receive()
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks known so far, video first; those of the frames that ``receive`` returned last."""
+        return self._connection.media.tracks
+
+    @property
+    def protocol(self) -> str:
+        """``rtmp`` or ``rtmps``."""
+        return self._request.target.label
+
+    @property
+    def statistics(self) -> SourceStatistics:
+        """``received_packets`` counts audio and video messages, ``received_bytes`` their payload."""
+        return self._connection.media.statistics
+
+    @property
+    def arrived_ns(self) -> int | None:
+        """When the oldest frame of the last batch was complete."""
+        return self._connection.media.arrived_ns
+
+    @property
+    def queued_bytes(self) -> int:
+        """Payload that waits to be received."""
+        return self._connection.media.queued_bytes
+
+    @property
+    def paused(self) -> bool:
+        """Whether the server is being slowed down because nobody receives."""
+        return self._connection.paused
+
+
+class _PlayConnection(asyncio.Protocol):
+    """The adapter between a transport, :class:`RtmpClient` and the queue that ``receive`` reads."""
+
+    def __init__(self, request: PlayRequest, limits: QueueLimits | None) -> None:
+        target = request.target
+        self.media = RtmpPublishSource(self, limits=limits, protocol=target.label)
+        self.paused = False
+        self.waiting_for = "no handshake"  # in the words of the error
+        self._request = request
+        self._machine = RtmpClient()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._playing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stream_id = 0
+        self._received_bytes = 0
+        self._last_data_s = 0.0
+
+    async def wait_until_playing(self) -> None:
+        """Returns when the server has agreed, raises what it says otherwise."""
+        await self._playing
+
+    def close(self) -> None:
+        """Leave. Nothing that the server does can delay it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._playing.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ------------------------------------------------------------------ transport callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's TCP transport is no subclass of it
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        if self.media.failure is not None:
+            return
+        self._received_bytes += len(data)
+        self._last_data_s = asyncio.get_running_loop().time()
+        problem: RemoteProtocolError | None = None
+        try:
+            self._machine.receive_data(data)
+        except RemoteProtocolError as err:
+            problem = err
+        self._handle_events(over=problem is not None)
+        self._flush()
+        if problem is not None:
+            self._end(SourceUnreachable(f"{self._label}: the server broke the protocol: {problem}"))
+        elif not self._playing.done() and self._received_bytes > MAX_BYTES_BEFORE_PLAY:
+            self._end(SourceRejected(f"{self._label}: the server sends and does not say that it plays"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        said = f": {reason_of(exc)}" if isinstance(exc, OSError) else ""
+        self._end(SourceUnreachable(f"{self._label}: the server closed the connection{said}"))
+
+    # ------------------------------------------------------------------ the queue's callbacks
+
+    def pause_publisher(self) -> None:
+        """The stream does not keep up: let TCP slow the server down."""
+        self.paused = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_publisher(self) -> None:
+        """The stream has emptied the queue."""
+        self.paused = False
+        self._last_data_s = asyncio.get_running_loop().time()
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    # ------------------------------------------------------------------ events
+
+    @property
+    def _label(self) -> str:
+        return self._request.target.label
+
+    def _handle_events(self, *, over: bool) -> None:
+        """``over``: the connection broke behind these events, so that nothing can be asked any more."""
+        for event in self._machine.events():
+            if self.media.failure is not None:
+                return
+            if event.__class__ is MediaReceived:
+                self.media.feed_media(event)
+            elif not over:
+                self._handle(event)
+
+    def _handle(self, event: RtmpEvent) -> None:
+        match event:
+            case HandshakeCompleted():
+                self.waiting_for = "no answer to connect"
+                self._machine.send_connect(self._request.app, self._request.tc_url)
+            case ConnectAnswered():
+                self._connect_answered(event)
+            case StreamCreated():
+                self._play(event.stream_id)
+            case StatusReceived():
+                self._status(event)
+            case MetadataReceived():
+                self.media.feed_metadata(event.values)
+            case StreamClosed():
+                self._end(SourceEnded(f"{self._label}: the server says that the stream is over"))
+            case CallFailed():
+                self._refused(f"refused {event.command}", event.code, event.description)
+            case MediaReceived() | ConnectionEnded():
+                pass
+            case ConnectRequested() | PublishRequested() | PlayRequested():
+                pass  # of the server role
+            case _:
+                assert_never(event)
+
+    def _connect_answered(self, event: ConnectAnswered) -> None:
+        if event.accepted:
+            self.waiting_for = "no answer to createStream"
+            self._machine.send_create_stream()
+            return
+        self._refused("refused the application", event.code, event.description)
+
+    def _play(self, stream_id: int) -> None:
+        if self._stream_id:
+            return  # an answer nobody asked for
+        self._stream_id = stream_id
+        self.waiting_for = "no answer to play"
+        self._machine.send_play(stream_id, self._request.name)
+
+    def _status(self, event: StatusReceived) -> None:
+        if event.level == "error":
+            what = "has no such stream" if event.code in _NOT_FOUND else "refused to play"
+            self._refused(what, event.code, event.description)
+        elif event.code == _PLAYING and not self._playing.done():
+            self._playing.set_result(None)
+            self._look(LowWaterMark(self._received_bytes))
+
+    def _refused(self, what: str, code: str, description: str) -> None:
+        """End with the server's own words, cut short and without the query of the name, which is a secret."""
+        name = self._request.name
+        words = f"{code[:80]} {description[:400]}".strip()
+        if "?" in name:
+            words = words.replace(name, name.partition("?")[0]).replace(name.partition("?")[2], MASK)
+        said = f": {words[:240]}" if words else ""
+        self._end(SourceRejected(f"{self._label}: the server {what}{said}"))
+
+    def _end(self, reason: SourceError) -> None:
+        """Only the first reason counts; what is queued is received before it is raised."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.media.end(reason)
+        if not self._playing.done():
+            self._playing.set_exception(self.media.failure or reason)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _look(self, mark: LowWaterMark) -> None:
+        """Four times a second: keep the low-water mark in step with the rate, and notice silence."""
+        transport, loop = self._transport, asyncio.get_running_loop()
+        if transport is None:
+            return
+        if mark.look(self._received_bytes):
+            with suppress(OSError):  # the peer is gone: connection_lost follows
+                transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_RCVLOWAT, mark.mark_bytes
+                )
+        limit_s = self._request.target.connect_s
+        if loop.time() - self._last_data_s > limit_s and not self.paused:
+            self._end(SourceStalled(f"{self._label}: connected, but silent for {limit_s:g} s"))
+            return
+        self._timer = loop.call_later(LOOK_EVERY_S, self._look, mark)
+
+    def _flush(self) -> None:
+        data = self._machine.data_to_send()
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
