@@ -15,12 +15,13 @@ from rich.console import Console
 
 from bench import scenarios
 from bench.clip import cached_clip, load_clip
+from bench.first_picture import first_picture
 from bench.nginx import is_installed
 from bench.results import Results
 
 RESULTS = Path(__file__).parent / "results"
 TABLE_COLUMNS = 140
-GROUPS = ("start", "idle", "first-frame", "publishers", "viewers", "nginx")
+GROUPS = ("start", "idle", "first-frame", "first-picture", "publishers", "viewers", "nginx")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +60,7 @@ def _steps(
         ("start", "start", partial(scenarios.start_up, plan, results)),
         ("idle", "idle", partial(scenarios.idle, plan, results)),
         ("first-frame", "first frame", partial(scenarios.first_frame, plan, results)),
+        ("first-picture", "first picture", partial(first_picture, plan, results)),
         *(
             ("publishers", f"{count} publishers", partial(scenarios.publishing, plan, results, count))
             for count in plan.publishers
