@@ -83,8 +83,14 @@ class MpegTsDemuxer:
             SourceRejected: nothing in the program can be carried; the message says what there is.
             RemoteProtocolError: this is no transport stream.
         """
-        for run in self._finder.runs(data):
-            self._read(run)
+        whole = self._finder.whole(data)
+        if whole is not None and self._read(whole):
+            self._finder.consumed()
+        else:
+            for run in self._finder.runs(data if whole is None else b""):
+                self._read(run)
+        if not self._out:
+            return []
         return self._take()
 
     def receive_eof(self) -> list[Frame]:
@@ -108,30 +114,51 @@ class MpegTsDemuxer:
 
     # ------------------------------------------------------------------ packets
 
-    def _read(self, run: Iterator[tuple[int, bytes]]) -> None:
-        """Nine packets of ten have nothing but payload: for these, all is in this loop."""
+    def _read(self, run: Iterator[tuple[int, bytes]]) -> bool:
+        """Whether the run was read to its end.
+
+        Nine packets of ten have nothing but payload and follow one of their own stream: for these, all is
+        in this loop. ``room`` and the counter of ``stream`` are kept in locals while it goes on."""
         plain = self._plain.get
         count = run.__length_hint__()  # type: ignore[attr-defined]  # of an unpack iterator: exact
+        synced = True
+        stream: ElementaryStream | None = None
+        expected = -1  # the header of the next packet of ``stream``
         for head, body in run:
-            stream = plain(head >> 4)
-            if stream is not None and stream.fast_cc == head & 15:
-                stream.fast_cc = (head + 1) & 15
-                stream.pieces.append(body)
-                stream.room -= PAYLOAD_BYTES
-                if stream.room <= 0:
-                    self._deliver(stream.filled())
-            elif head >> 24 == SYNC_BYTE:
-                self._packet(head, body)
-                plain = self._plain.get
-            else:
-                count -= 1 + run.__length_hint__()  # type: ignore[attr-defined]
-                self._finder.lost_sync(run)
-                self.statistics.resyncs = self._finder.resyncs
-                self.statistics.malformed += 1
-                break
+            if head != expected:
+                if stream is not None:
+                    stream.room, stream.fast_cc = room, expected & 15
+                stream = plain(head >> 4)
+                if stream is None or stream.fast_cc != head & 15:
+                    stream, expected = None, -1
+                    if head >> 24 != SYNC_BYTE:
+                        count -= 1 + run.__length_hint__()  # type: ignore[attr-defined]
+                        self._lose_sync(run)
+                        synced = False
+                        break
+                    self._packet(head, body)
+                    plain = self._plain.get
+                    continue
+                append, room = stream.pieces.append, stream.room
+            append(body)
+            room -= PAYLOAD_BYTES
+            expected = head + 1 if head & 15 != 15 else head - 15
+            if room <= 0:
+                assert stream is not None
+                stream.room, stream.fast_cc = room, expected & 15
+                self._deliver(stream.filled())
+                stream, expected = None, -1
+        if stream is not None:
+            stream.room, stream.fast_cc = room, expected & 15
         self.statistics.packets += count
         if not self._gate.flowing and self.statistics.packets > self._limits.max_silent_packets:
             raise SourceRejected(self._why_nothing())
+        return synced
+
+    def _lose_sync(self, run: Iterator[tuple[int, bytes]]) -> None:
+        self._finder.lost_sync(run)
+        self.statistics.resyncs = self._finder.resyncs
+        self.statistics.malformed += 1
 
     def _packet(self, head: int, body: bytes) -> None:
         pid = head >> 8 & 0x1FFF

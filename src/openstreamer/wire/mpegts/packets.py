@@ -43,9 +43,22 @@ class PacketFinder:
         """Whether packets were found."""
         return self._distance != 0
 
+    def whole(self, data: bytes | memoryview) -> Iterator[tuple[int, bytes]] | None:
+        """``data`` as one run, when it goes on where packets are expected and nothing is left over: each
+        datagram is like that. Call :meth:`runs` with nothing when the sync gets lost in it."""
+        distance = self._distance
+        if not distance or self._data or len(data) % distance or not data:
+            return None
+        self._data, self._position = data, len(data)
+        return _LAYOUTS[distance].iter_unpack(data)
+
+    def consumed(self) -> None:
+        """The run of :meth:`whole` was read to its end."""
+        self._data, self._position = b"", 0
+
     def runs(
         self, data: bytes | memoryview, *, at_end: bool = False
-    ) -> "Iterator[Iterator[tuple[int, bytes]]]":
+    ) -> Iterator[Iterator[tuple[int, bytes]]]:
         """The packets that are whole, in runs. Consume each run or report the loss of sync."""
         if self._position < len(self._data):
             data = bytes(self._data[self._position :]) + data

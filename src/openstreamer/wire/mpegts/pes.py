@@ -6,6 +6,7 @@ from typing import NamedTuple
 # program_stream_directory, DSMCC_stream, H.222.1 type E
 _WITHOUT_HEADER = frozenset((0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF))
 _HEADER_BYTES = 9
+PREFIX = b"\x00\x00\x01"
 PREFIX_BYTES = 6  # up to PES_packet_length, which counts what follows
 
 
@@ -20,10 +21,15 @@ class PesHeader(NamedTuple):
 
 def parse_pes_header(data: bytes) -> PesHeader | None:
     """The header that ``data`` begins with; ``None`` when there is none or its stream carries no media."""
-    if len(data) < _HEADER_BYTES or data[:3] != b"\x00\x00\x01" or data[3] in _WITHOUT_HEADER:
+    if (
+        len(data) < _HEADER_BYTES
+        or data[:3] != PREFIX
+        or data[6] & 0xC0 != 0x80
+        or data[3] in _WITHOUT_HEADER
+    ):
         return None
     start = _HEADER_BYTES + data[8]
-    if data[6] & 0xC0 != 0x80 or start > len(data):
+    if start > len(data):
         return None
     flags = data[7]
     pts = dts = None

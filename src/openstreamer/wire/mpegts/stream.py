@@ -4,7 +4,7 @@ from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.wire.mpegts.audio import AudioStream
 from openstreamer.wire.mpegts.packets import PAYLOAD_BYTES
-from openstreamer.wire.mpegts.pes import PREFIX_BYTES, parse_pes_header
+from openstreamer.wire.mpegts.pes import PREFIX_BYTES, PesHeader, parse_pes_header
 from openstreamer.wire.mpegts.statistics import MpegTsStatistics
 from openstreamer.wire.mpegts.tables import ElementaryStreamInfo
 from openstreamer.wire.mpegts.times import ProgramClock
@@ -124,15 +124,10 @@ class ElementaryStream:
 
     def lose(self) -> list[Frame]:
         """Packets are missing."""
-        if not self.pieces:
-            return self.codec.lose()
-        data = b"".join(self.pieces)
-        self._reset()
-        header = parse_pes_header(data)
+        header, payload = self._take()
         if header is None:
             return self.codec.lose()
-        times_90k = self._clock.unwrap(header.pts, header.dts)
-        return self.codec.feed_damaged(data[header.payload_start :], times_90k)
+        return self.codec.feed_damaged(payload, self._clock.unwrap(header.pts, header.dts))
 
     def end(self) -> list[Frame]:
         """There is no more: what is held is whole, unless its length says otherwise."""
@@ -190,19 +185,33 @@ class ElementaryStream:
             self._statistics.malformed += 1  # what went out was not all
 
     def _complete(self) -> list[Frame]:
-        data = b"".join(self.pieces)
-        if self._bounded and self.room < 0:
-            data = data[: self.room]
-        self._reset()
-        header = parse_pes_header(data)
+        excess_bytes = -self.room if self._bounded and self.room < 0 else 0
+        header, payload = self._take()
         if header is None:
             return []
         if header.scrambled:
-            self._statistics.scrambled_packets += -(-len(data) // PAYLOAD_BYTES)
+            self._statistics.scrambled_packets += -(-len(payload) // PAYLOAD_BYTES)
             self.scrambled = True
+            self.clear = False
             return []
-        times_90k = self._clock.unwrap(header.pts, header.dts)
-        return self.codec.feed(data[header.payload_start :], times_90k)
+        if excess_bytes:
+            payload = payload[:-excess_bytes]
+        return self.codec.feed(payload, self._clock.unwrap(header.pts, header.dts))
+
+    def _take(self) -> tuple[PesHeader | None, bytes]:
+        """The PES packet that was collected. Its header is in the first piece nearly always."""
+        pieces = self.pieces
+        self._reset()
+        if not pieces:
+            return None, b""
+        header = parse_pes_header(pieces[0])
+        if header is None and len(pieces) > 1:
+            pieces = [b"".join(pieces)]
+            header = parse_pes_header(pieces[0])
+        if header is None:
+            return None, b""
+        pieces[0] = pieces[0][header.payload_start :]
+        return header, b"".join(pieces)
 
     def _reset(self) -> None:
         self.pieces = []
