@@ -16,6 +16,7 @@ from openstreamer.hot_settings import HotSettings
 from openstreamer.listen.http.listener import HttpListener
 from openstreamer.listen.http.media import MediaApp
 from openstreamer.listen.http.tls import Certificate
+from openstreamer.stream.wiring import SourceOpener
 from tests.support.certificates import make_certificate
 
 
@@ -36,7 +37,7 @@ def tls(paths: tuple[Path, Path]) -> dict[str, dict[str, str]]:
 async def secured(paths: tuple[Path, Path]) -> AsyncIterator[tuple[HotSettings, int]]:
     certificate = Certificate(str(paths[0]), str(paths[1]))
     app = MediaApp(Nothing())
-    hot = HotSettings(config(**tls(paths)), app, certificate)
+    hot = HotSettings(config(**tls(paths)), app, certificate, SourceOpener())
     listener = HttpListener(app, "127.0.0.1", 0, ssl_context=certificate.context(()))
     async with listener:
         yield hot, int(listener.bound.rpartition(":")[2])
@@ -89,7 +90,7 @@ async def test_a_renewal_that_cannot_be_served_leaves_the_old_one_and_is_told_on
 
 async def test_media_follows_the_origins_that_are_allowed() -> None:
     app = MediaApp(Nothing())
-    hot = HotSettings(config(), app, None)
+    hot = HotSettings(config(), app, None, SourceOpener())
     async with (
         HttpListener(app, "127.0.0.1", 0) as listener,
         httpx.AsyncClient(
@@ -108,9 +109,18 @@ async def test_media_follows_the_origins_that_are_allowed() -> None:
 
 async def test_the_origins_that_were_stored_hold_from_the_start() -> None:
     app = MediaApp(Nothing())
-    HotSettings(config(cors={"enabled": True, "allowed_origins": ["https://b.example"]}), app, None)
+    HotSettings(
+        config(cors={"enabled": True, "allowed_origins": ["https://b.example"]}), app, None, SourceOpener()
+    )
     async with HttpListener(app, "127.0.0.1", 0) as listener, httpx.AsyncClient() as client:
         answer = await client.get(
             f"http://{listener.bound}/x/index.m3u8", headers={"origin": "https://a.example"}
         )
     assert "access-control-allow-origin" not in answer.headers
+
+
+def test_inputs_follow_whether_private_addresses_are_allowed() -> None:
+    opener = SourceOpener()
+    hot = HotSettings(config(), MediaApp(Nothing()), None, opener)
+    hot.follow(GlobalConfig.model_validate({"ingestor": {"allow_private_addresses": False}}))
+    assert not opener.ingestor.allow_private_addresses

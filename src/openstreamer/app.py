@@ -36,7 +36,7 @@ from openstreamer.stream.manager import StreamManager
 from openstreamer.stream.memory import MediaMemory, default_max_bytes
 from openstreamer.stream.pipeline import StreamPipeline
 from openstreamer.stream.tasks import cancel_and_wait, spawn, supervise
-from openstreamer.stream.wiring import open_source
+from openstreamer.stream.wiring import SourceOpener
 
 logger = structlog.get_logger(__name__)
 
@@ -112,10 +112,11 @@ async def _assemble(
     certificate = Certificate(tls.cert, tls.key) if tls.cert else None
     context = certificate.context(HTTP_ALPN) if certificate is not None else None
     latency = Histogram(PUBLISH_TO_HUB_BOUNDS_S)
+    opener = SourceOpener(config.ingestor)
     manager = await stack.enter_async_context(
         StreamManager(
             store,
-            lambda desired: StreamPipeline(desired.spec, desired.settings, open_source, latency),
+            lambda desired: StreamPipeline(desired.spec, desired.settings, opener.open, latency),
             memory=MediaMemory(settings.media_memory_max_bytes or default_max_bytes()),
         )
     )
@@ -126,7 +127,7 @@ async def _assemble(
     stack.push_async_callback(cancel_and_wait, [lag_task])
     durations = RequestDurations()
     media = MediaApp(manager, durations)
-    hot = HotSettings(config, media, certificate)
+    hot = HotSettings(config, media, certificate, opener)
     following = spawn(
         supervise("hot-settings", lambda: hot.follow_for_ever(store), hot_settings.BACKOFF),
         name="hot-settings",

@@ -17,6 +17,7 @@ from openstreamer.listen.http.tls import Certificate
 from openstreamer.media.errors import ConfigError
 from openstreamer.store.store import Store
 from openstreamer.stream.tasks import Backoff
+from openstreamer.stream.wiring import SourceOpener
 
 logger = structlog.get_logger(__name__)
 
@@ -30,10 +31,17 @@ class HotSettings:
     ``started_with`` is what the server read at its start; ``certificate`` is None when it speaks in clear.
     """
 
-    def __init__(self, started_with: GlobalConfig, media: MediaApp, certificate: Certificate | None) -> None:
+    def __init__(
+        self,
+        started_with: GlobalConfig,
+        media: MediaApp,
+        certificate: Certificate | None,
+        opener: SourceOpener,
+    ) -> None:
         self._started_with = started_with
         self._media = media
         self._certificate = certificate
+        self._opener = opener
         self._cors = started_with.server.cors
         media.use_cors(MediaCors(self._cors))
 
@@ -42,6 +50,7 @@ class HotSettings:
         if config.server.cors != self._cors:
             self._cors = config.server.cors
             self._media.use_cors(MediaCors(self._cors))
+        self._opener.ingestor = config.ingestor
         tls = config.server.tls
         if self._certificate is not None and tls.cert:
             try:

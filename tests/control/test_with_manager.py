@@ -13,7 +13,7 @@ from openstreamer.store.store import Store
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.manager import StreamManager
 from openstreamer.stream.pipeline import StreamPipeline
-from openstreamer.stream.wiring import open_source
+from openstreamer.stream.wiring import SourceOpener
 
 PUBLISH = {"inputs": [{"url": "publish://", "priority": 0}]}
 
@@ -25,7 +25,8 @@ async def api(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         store = await stack.enter_async_context(Store.open(tmp_path / "openstreamer.db"))
         manager = await stack.enter_async_context(
             StreamManager(
-                store, lambda desired: StreamPipeline(desired.spec, desired.settings, open_source, latency)
+                store,
+                lambda desired: StreamPipeline(desired.spec, desired.settings, SourceOpener().open, latency),
             )
         )
         node = NodeView(manager, latency)

@@ -16,7 +16,7 @@ from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.manager import StreamManager
 from openstreamer.stream.memory import MediaMemory
 from openstreamer.stream.pipeline import StreamPipeline
-from openstreamer.stream.wiring import open_source
+from openstreamer.stream.wiring import SourceOpener
 from tests.support.media import AUDIO, VIDEO, audio, video
 from tests.support.virtual_time import VirtualTimeLoop
 
@@ -125,7 +125,7 @@ class Node:
 
     def _open(self, chosen: Input) -> Source:
         if self.real_sources:
-            return open_source(chosen)
+            return SourceOpener().open(chosen)
         source = EndlessSource(self.frame_bytes)
         self.sources.append(source)
         return source

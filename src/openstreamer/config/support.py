@@ -4,7 +4,7 @@ What is declared is stored and checked; the stream's ``runtime.reasons`` repeat 
 nobody waits for an output that cannot come.
 """
 
-from openstreamer.config.input_urls import PublishInput, TestInput, scheme_of
+from openstreamer.config.input_urls import PublishInput, RtmpInput, TestInput, scheme_of
 from openstreamer.config.models import Protocols, Stream
 
 _DELIVERED = frozenset({"hls"})
@@ -19,7 +19,7 @@ def _inputs(stream: Stream) -> list[str]:
     return [
         f"input {each.priority}: {scheme_of(each.url)}:// inputs are not supported by this version"
         for each in stream.inputs_by_priority
-        if not isinstance(each.parsed_url, PublishInput | TestInput)
+        if not isinstance(each.parsed_url, PublishInput | TestInput | RtmpInput)
     ]
 
 

@@ -1,19 +1,35 @@
 """From the URL of an input to its source."""
 
-from openstreamer.config.input_urls import TestInput, scheme_of
+from openstreamer.access.egress import EgressGuard
+from openstreamer.config.global_config import Ingestor
+from openstreamer.config.input_urls import RtmpInput, TestInput, scheme_of
 from openstreamer.config.models import Input
 from openstreamer.media.errors import SourceRejected
 from openstreamer.sources.base import Source
+from openstreamer.sources.outbound import Outbound
+from openstreamer.sources.rtmp_pull import RtmpPullSource
 from openstreamer.sources.testcard import TestcardSource
 
 
-def open_source(chosen: Input) -> Source:
-    """The source of a pull input, not yet connected.
+class SourceOpener:
+    """Makes the sources of a node's pull inputs, which share what connects them.
 
-    Raises :class:`SourceRejected` for a scheme that has none.
+    ``ingestor`` may be replaced at any time; what it says holds for connections made from then on.
     """
-    match chosen.parsed_url:
-        case TestInput() as settings:
-            return TestcardSource(settings)
-        case _:
-            raise SourceRejected(f"{scheme_of(chosen.url)}:// inputs are not supported by this version")
+
+    def __init__(self, ingestor: Ingestor | None = None) -> None:
+        self.ingestor = ingestor or Ingestor()
+        self._outbound = Outbound(EgressGuard(lambda: self.ingestor.allow_private_addresses))
+
+    def open(self, chosen: Input) -> Source:
+        """The source of a pull input, not yet connected.
+
+        Raises :class:`SourceRejected` for a scheme that has none.
+        """
+        match chosen.parsed_url:
+            case TestInput() as settings:
+                return TestcardSource(settings)
+            case RtmpInput() as rtmp:
+                return RtmpPullSource(self._outbound, rtmp, chosen)
+            case _:
+                raise SourceRejected(f"{scheme_of(chosen.url)}:// inputs are not supported by this version")
