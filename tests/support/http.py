@@ -19,6 +19,7 @@ WITHIN_S = 20.0  # for what must happen at all; never a measure
 class Behaviours:
     """The application under the listener; what happened in it is recorded."""
 
+    starts_at_once: bool = False
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)

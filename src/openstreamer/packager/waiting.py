@@ -34,21 +34,24 @@ class WaitingRoom:
         """Wait until ``condition`` holds; raises :class:`NotReady` after ``limit_s``."""
         if condition():
             return
-        try:
-            async with asyncio.timeout(limit_s):
-                while True:
-                    await self._change()
-                    if condition():
-                        return
-        except TimeoutError:
-            raise NotReady("what was asked for did not appear in time; ask again") from None
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + limit_s
+        while True:
+            if len(self._futures) >= self._max_waiters:
+                raise NotReady("too many requests are waiting for this stream")
+            future: asyncio.Future[None] = loop.create_future()
+            self._futures.add(future)
+            # Not asyncio.timeout: a request gets its task when it begins to wait, which is here.
+            timer = loop.call_at(end_s, _expire, future)
+            try:
+                await future
+            finally:
+                timer.cancel()
+                self._futures.discard(future)
+            if condition():
+                return
 
-    async def _change(self) -> None:
-        if len(self._futures) >= self._max_waiters:
-            raise NotReady("too many requests are waiting for this stream")
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._futures.add(future)
-        try:
-            await future
-        finally:
-            self._futures.discard(future)
+
+def _expire(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_exception(NotReady("what was asked for did not appear in time; ask again"))

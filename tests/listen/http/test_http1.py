@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +12,12 @@ from openstreamer.listen.http.limits import HttpLimits
 from openstreamer.stream.tasks import cancel_and_wait, spawn
 from tests.support.http import BIG_BODY, WITHIN_S, Behaviours, connected, serving
 from tests.support.waiting import until
+
+
+@pytest.fixture(params=["in a task", "at once"])
+async def app(request: pytest.FixtureRequest) -> Behaviours:
+    """Everything holds for an application that may be begun outside a task, too."""
+    return Behaviours(starts_at_once=request.param == "at once")
 
 
 async def test_a_small_answer_has_length_and_date(app: Behaviours) -> None:
@@ -375,6 +382,24 @@ async def test_a_client_that_leaves_frees_its_waiting_request(app: Behaviours, p
             await app.gone.wait()
         assert await until(lambda: listener.statistics.requests_in_flight == 0)
         assert listener.statistics.app_errors == 0
+
+
+async def test_a_request_that_waits_for_nothing_costs_no_task() -> None:
+    tasks: list[asyncio.Task[None] | None] = []
+
+    class App(Behaviours):
+        async def on_small(self, scope: Any, receive: Any, send: Any) -> None:
+            tasks.append(asyncio.current_task())
+            await super().on_small(scope, receive, send)
+            await asyncio.sleep(0)
+            tasks.append(asyncio.current_task())
+
+    async with serving(App(starts_at_once=True)) as listener, connected(listener) as client:
+        client.get("/small")
+        assert (await client.answer()).body == b"small"
+        assert await until(lambda: len(tasks) == 2)
+        assert tasks[0] is None
+        assert tasks[1] is not None
 
 
 async def test_a_client_that_leaves_in_the_body_is_no_error(app: Behaviours) -> None:

@@ -37,6 +37,7 @@ class Exchange(ABC):
     """A request in service. The connection feeds it; the application calls ``receive`` and ``send``."""
 
     # Most requests never change these: as class attributes they cost an instance nothing.
+    starts_at_once = False  # whether the connection can take a response while it starts a request
     buffered_bytes = 0
     body_deadline_s = math.inf
     started = False  # the head of the response is on its way
@@ -60,9 +61,11 @@ class Exchange(ABC):
     def start(self) -> None:
         """Run the application."""
         connection = self.connection
-        self._task = connection.service.start(
-            self._run(), name="http/request", group=connection.endpoint.group
-        )
+        service = connection.service
+        start = service.start_at_once if self.starts_at_once and service.starts_at_once else service.start
+        task = start(self._run(), name="http/request", group=connection.endpoint.group)
+        if not (self.complete or self.disconnected):
+            self._task = task
 
     async def _run(self) -> None:
         try:

@@ -50,6 +50,8 @@ class Http1Connection(Connection):
         self._parser = httptools.HttpRequestParser(self)
         self._exchange: Http1Exchange | None = None  # the one in service
         self._waiting: deque[Http1Exchange] = deque()  # pipelined behind it
+        self._begun: Http1Exchange | None = None  # to be started once what was received is parsed
+        self._starting = False
         self._receiving: Http1Exchange | None = None  # the one whose body arrives
         self._in_head = True  # between requests counts as in a head
         self._head_begun = False
@@ -83,6 +85,18 @@ class Http1Connection(Connection):
         else:
             if self._head_bytes > self.service.limits.max_header_bytes:
                 self._refuse(self._head_too_large())
+        self._start_begun()
+
+    def _start_begun(self) -> None:
+        """Start what has begun, and what that lets begin: one after the other, never one inside another."""
+        self._starting = True
+        try:
+            while (begun := self._begun) is not None:
+                self._begun = None
+                if begun is self._exchange:
+                    begun.start()
+        finally:
+            self._starting = False
 
     def _head_too_large(self) -> _RefusedError:
         limit_bytes = self.service.limits.max_header_bytes
@@ -165,8 +179,7 @@ class Http1Connection(Connection):
                 for name, value in exchange.scope["headers"]
             )
         if self._exchange is None:
-            self._exchange = exchange
-            exchange.start()
+            self._exchange = self._begun = exchange
         elif len(self._waiting) < self.service.limits.max_pipelined:
             self._waiting.append(exchange)
         else:
@@ -268,8 +281,9 @@ class Http1Connection(Connection):
             return
         self.resume_reading()
         if self._waiting:
-            self._exchange = self._waiting.popleft()
-            self._exchange.start()
+            self._exchange = self._begun = self._waiting.popleft()
+            if not self._starting:
+                self.service.loop.call_soon(self._start_begun)
         elif not self._head_begun:
             self.deadline_s = self.now_s() + self.service.limits.idle_timeout_s
 
@@ -323,6 +337,7 @@ class Http1Exchange(Exchange):
     """A request on an HTTP/1.1 connection."""
 
     connection: Http1Connection
+    starts_at_once = True
     continue_wanted = False
     _chunked = False
 

@@ -1,5 +1,7 @@
 """Parts the port: the server's own names go to the control application, every other path is media."""
 
+import asyncio
+
 from openstreamer.config.codes import RESERVED_NAMES
 from openstreamer.listen.http.asgi import App, Receive, Scope, Send
 
@@ -7,10 +9,14 @@ from openstreamer.listen.http.asgi import App, Receive, Scope, Send
 class Router:
     """An ASGI application over two others.
 
+    It ``starts_at_once``: may be begun outside a task, and runs in one as soon as it waits.
+
     Args:
         control: gets ``/``, the names that no stream code may begin with, and every WebSocket.
         media: gets the rest.
     """
+
+    starts_at_once = True
 
     def __init__(self, control: App, media: App, names: tuple[str, ...] = RESERVED_NAMES) -> None:
         self._control = control
@@ -24,4 +30,5 @@ class Router:
         if scope["type"] == "http" and first[0] not in self._names and scope["path"] != "*":
             await self._media(scope, receive, send)
         else:
+            await asyncio.sleep(0)  # the framework behind it wants a task from the start
             await self._control(scope, receive, send)

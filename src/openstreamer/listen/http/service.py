@@ -3,7 +3,7 @@
 import asyncio
 import functools
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from email.utils import formatdate
 from typing import Any
 
@@ -24,6 +24,7 @@ class Service:
         self.loop = asyncio.get_running_loop()
         self.draining = False
         self.date = b""
+        self.starts_at_once = bool(getattr(app, "starts_at_once", False))
         self._app = app
         # By group: an IPv6 host has a whole /64 of addresses to choose from.
         self._connections_of: Counter[str] = Counter()
@@ -82,7 +83,20 @@ class Service:
 
     def start(self, coroutine: Coroutine[Any, Any, None], *, name: str, group: str) -> "asyncio.Task[None]":
         """Run a request; the service owns its task."""
-        task = spawn(coroutine, name=name)
+        return self._own(spawn(coroutine, name=name), group)
+
+    def start_at_once(
+        self, coroutine: Coroutine[Any, Any, None], *, name: str, group: str
+    ) -> "asyncio.Task[None] | None":
+        """As :meth:`start`, for an application that ``starts_at_once``: a request that waits for nothing is
+        over when this returns, and costs no task."""
+        try:
+            awaited = coroutine.send(None)
+        except StopIteration:
+            return None
+        return self._own(spawn(_rest_of(coroutine, awaited), name=name), group)
+
+    def _own(self, task: "asyncio.Task[None]", group: str) -> "asyncio.Task[None]":
         self.tasks.add(task)
         self.statistics.requests_in_flight += 1
         self._requests_of[group] += 1
@@ -95,6 +109,30 @@ class Service:
         self._requests_of[group] -= 1
         if not self._requests_of[group]:
             del self._requests_of[group]
+
+
+async def _rest_of(coroutine: Coroutine[Any, Any, None], awaited: object) -> None:
+    """What is left of a coroutine that was begun outside this task and waits for ``awaited``."""
+    await _Begun(coroutine, awaited)
+
+
+class _Begun:
+    def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: object) -> None:
+        self._coroutine = coroutine
+        self._awaited = awaited
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        coroutine, awaited = self._coroutine, self._awaited
+        try:
+            while True:
+                try:
+                    value = yield awaited
+                except BaseException as err:  # noqa: BLE001 - cancellation too is the coroutine's
+                    awaited = coroutine.throw(err)
+                else:
+                    awaited = coroutine.send(value)
+        except StopIteration:
+            return
 
 
 async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:
