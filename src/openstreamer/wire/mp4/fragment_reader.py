@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from openstreamer.media.errors import RemoteProtocolError
 from openstreamer.wire.mp4.box_reader import Box, Fields, children
-from openstreamer.wire.mp4.movie import MovieTrack, SampleDefaults
+from openstreamer.wire.mp4.movie import MovieTrack, SampleDefaults, StoredSample
 
 MAX_FRAGMENT_SAMPLES = 65_536  # twelve minutes of audio in one fragment
 MAX_FRAGMENT_TRACKS = 64
@@ -22,18 +22,6 @@ _RUN_DURATION, _RUN_SIZE, _RUN_FLAGS, _RUN_COMPOSITION = 0x100, 0x200, 0x400, 0x
 _RUN_FIELDS = (_RUN_DURATION, _RUN_SIZE, _RUN_FLAGS)
 
 _NON_SYNC = 0x01_0000  # sample_is_non_sync_sample, section 8.8.3.1
-
-
-class FragmentSample(NamedTuple):
-    """One sample of a fragment; ``offset`` counts from the beginning of the file, ``time`` in its track."""
-
-    offset: int
-    size: int
-    track_id: int
-    entry: int
-    time: int
-    composition_offset: int
-    sync: bool
 
 
 class FragmentTracks:
@@ -51,7 +39,7 @@ class FragmentTracks:
         self._next_time = {track_id: before.get(track_id, 0) for track_id in self._defaults}
         self._shift = {}
 
-    def parse(self, moof: bytes, moof_offset: int) -> list[FragmentSample]:
+    def parse(self, moof: bytes, moof_offset: int) -> list[StoredSample]:
         """The samples of a fragment in the order of their places in the file.
 
         ``moof`` is the content of the box, ``moof_offset`` where the box (its header) begins in the file.
@@ -59,7 +47,7 @@ class FragmentTracks:
         Raises:
             RemoteProtocolError: the box is malformed or exceeds a bound.
         """
-        samples: list[FragmentSample] = []
+        samples: list[StoredSample] = []
         base = moof_offset
         for number, box in enumerate(
             each for each in children(moof, 0, len(moof), "moof") if each.kind == b"traf"
@@ -79,7 +67,7 @@ class FragmentTracks:
             self._shift[track_id] = max(self._shift.get(track_id, 0), -least)
 
     def _parse_traf(
-        self, moof: bytes, traf: Box, moof_offset: int, base: int, samples: list[FragmentSample]
+        self, moof: bytes, traf: Box, moof_offset: int, base: int, samples: list[StoredSample]
     ) -> int:
         """Append the samples of a track; returns where its data ends: a base for the track that follows."""
         header: _Header | None = None
@@ -122,7 +110,7 @@ class FragmentTracks:
         )
 
     def _parse_trun(
-        self, moof: bytes, trun: Box, header: "_Header", at: int, samples: list[FragmentSample]
+        self, moof: bytes, trun: Box, header: "_Header", at: int, samples: list[StoredSample]
     ) -> int:
         """Append the samples of a run that begins at ``at`` unless it says otherwise; returns its end."""
         fields = Fields(moof, trun)
@@ -143,7 +131,7 @@ class FragmentTracks:
         for duration, size, sample_flags, offset in rows:
             if first_flags is not None:
                 sample_flags, first_flags = first_flags, None
-            append(FragmentSample(at, size, track_id, entry, time, offset, not sample_flags & _NON_SYNC))
+            append(StoredSample(at, size, track_id, entry, time, offset, not sample_flags & _NON_SYNC))
             at += size
             time += duration
         self._next_time[track_id] = time
@@ -181,11 +169,11 @@ def _layout(flags: int, version: int) -> struct.Struct:
     return struct.Struct(">" + "I" * (flags >> 8 & 0x7).bit_count() + composition)
 
 
-def _shifted(sample: FragmentSample, shift: int) -> FragmentSample:
+def _shifted(sample: StoredSample, shift: int) -> StoredSample:
     if not shift:
         return sample
     return sample._replace(time=sample.time - shift, composition_offset=sample.composition_offset + shift)
 
 
-def _offset_of(sample: FragmentSample) -> int:
+def _offset_of(sample: StoredSample) -> int:
     return sample.offset

@@ -1,6 +1,7 @@
 """The ``moov`` box: which tracks a file has, and how to read their times (ISO/IEC 14496-12 section 8)."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from openstreamer.media.clock import TICKS_PER_SECOND, rescale
 from openstreamer.media.errors import RemoteProtocolError
@@ -14,6 +15,21 @@ _HANDLERS = {b"vide": True, b"soun": False}
 _TRACK_ENABLED = 1
 _QUICKTIME_LANGUAGES_END = 0x400  # below it the field is a Macintosh language code, not three letters
 _SIGNED_64_END = 1 << 63
+
+
+class StoredSample(NamedTuple):
+    """Where one sample lies in the file, and when it is decoded in the time of its track.
+
+    ``entry`` is its sample entry, counted from 1.
+    """
+
+    offset: int
+    size: int
+    track_id: int
+    entry: int
+    time: int
+    composition_offset: int
+    sync: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from openstreamer.media.errors import RemoteProtocolError, SourceRejected
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.wire.demuxer import DemuxStatistics
-from openstreamer.wire.mp4.movie import Movie, MovieTrack
+from openstreamer.wire.mp4.movie import Movie, MovieTrack, StoredSample
 from openstreamer.wire.mp4.sample_entry_reader import SampleEntry
 from openstreamer.wire.mp4.sample_frames import SampleFrames
 
@@ -36,12 +36,13 @@ class OpeningLimits:
 class _Selected:
     """A track that is carried."""
 
-    __slots__ = ("frames", "last_dts_90k", "movie_track", "offset_90k", "started")
+    __slots__ = ("entry", "frames", "last_dts_90k", "movie_track", "offset_90k", "started")
 
     def __init__(self, movie_track: MovieTrack, statistics: DemuxStatistics) -> None:
         track_id = VIDEO_TRACK_ID if movie_track.is_video else AUDIO_TRACK_ID
         self.movie_track = movie_track
         self.frames = SampleFrames(track_id, movie_track.language, _first_entry(movie_track), statistics)
+        self.entry = 0  # in use; 0: not said yet
         self.last_dts_90k: int | None = None
         self.offset_90k = 0
         self.started = False  # behind the beginning of video
@@ -53,6 +54,7 @@ class _Selected:
             self.movie_track = replace(movie_track, entries=entries)
             return
         self.movie_track = movie_track
+        self.entry = 0
         self.frames.select(_first_entry(movie_track))
 
     def select_entry(self, index: int) -> None:
@@ -63,6 +65,7 @@ class _Selected:
         if refusal := entries[index - 1].refusal:
             raise SourceRejected(refusal)
         self.frames.select(entries[index - 1])
+        self.entry = index
 
 
 class MovieFrames:
@@ -109,20 +112,27 @@ class MovieFrames:
         """Whether samples of this track are wanted."""
         return track_id in self._selected
 
-    def select_entry(self, track_id: int, index: int) -> None:
-        """What follows in a track is described by its sample entry ``index``, counted from 1."""
-        self._selected[track_id].select_entry(index)
+    def decode_time_90k(self, sample: StoredSample) -> int:
+        """When a sample of a selected track is decoded, after the beginning of the movie."""
+        movie_track = self._selected[sample.track_id].movie_track
+        time = sample.time - movie_track.media_time
+        return rescale(time, movie_track.timescale_hz, TICKS_PER_SECOND) + movie_track.delay_90k
 
-    def sample(
-        self, track_id: int, time: int, composition_offset: int, sync: bool, payload: bytes
-    ) -> list[Frame]:
-        """The frames that go out with a sample, which begins ``time`` ticks after the track's origin."""
-        selected = self._selected[track_id]
+    def sample(self, sample: StoredSample, payload: bytes) -> list[Frame]:
+        """The frames that go out with a sample of a selected track.
+
+        Raises:
+            SourceRejected: its sample entry cannot be carried.
+            RemoteProtocolError: its sample entry does not exist, or its time is beyond all bounds.
+        """
+        selected = self._selected[sample.track_id]
+        if selected.entry != sample.entry:
+            selected.select_entry(sample.entry)
         if not payload:
             return []
         movie_track = selected.movie_track
         hz = movie_track.timescale_hz
-        time -= movie_track.media_time
+        time = sample.time - movie_track.media_time
         delay_90k = movie_track.delay_90k
         dts_90k = rescale(time, hz, TICKS_PER_SECOND) + delay_90k
         if not -_LAST_TIME_90K < dts_90k < _LAST_TIME_90K:
@@ -131,10 +141,10 @@ class MovieFrames:
         known = frames.track
         if movie_track.is_video:
             pts_90k = dts_90k
-            if composition_offset:
-                pts_90k = rescale(time + composition_offset, hz, TICKS_PER_SECOND) + delay_90k
+            if offset := sample.composition_offset:
+                pts_90k = rescale(time + offset, hz, TICKS_PER_SECOND) + delay_90k
             moved_90k = self._forward(selected, dts_90k)
-            frame = frames.video(pts_90k + moved_90k, dts_90k + moved_90k, sync, payload)
+            frame = frames.video(pts_90k + moved_90k, dts_90k + moved_90k, sample.sync, payload)
         else:
             moved_90k = self._forward(selected, dts_90k)
             frame = frames.audio(dts_90k + moved_90k, payload)

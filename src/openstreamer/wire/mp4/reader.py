@@ -13,8 +13,8 @@ from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.wire.demuxer import DemuxStatistics
 from openstreamer.wire.mp4.box_reader import BoxHeader, parse_box_header
-from openstreamer.wire.mp4.fragment_reader import FragmentSample, FragmentTracks
-from openstreamer.wire.mp4.movie import parse_movie
+from openstreamer.wire.mp4.fragment_reader import FragmentTracks
+from openstreamer.wire.mp4.movie import StoredSample, parse_movie
 from openstreamer.wire.mp4.movie_frames import MovieFrames, OpeningLimits
 
 _ENDLESS = 1 << 62  # the end of a box that reaches to the end of the file
@@ -47,8 +47,7 @@ class Fmp4Demuxer:
         self._buffer_offset = 0  # where the buffer begins in the file
         self._box_end = 0  # of the box that is inside now, in the file
         self._state: Callable[[list[Frame]], bool] = self._read_header
-        self._pending: deque[FragmentSample] = deque()
-        self._entry: dict[int, int] = {}  # the sample entry in use, by track
+        self._pending: deque[StoredSample] = deque()
         self._failure: OpenstreamerError | None = None
 
     @property
@@ -164,7 +163,6 @@ class Fmp4Demuxer:
         if not movie.fragmented:
             raise SourceRejected("MP4: its samples are not in fragments, so it cannot be read as a stream")
         self._frames.use(movie)
-        self._entry = {}
         if self._tracks is None:
             self._tracks = FragmentTracks(movie.tracks)
         else:
@@ -206,17 +204,10 @@ class Fmp4Demuxer:
             with memoryview(buffer) as view:
                 payload = bytes(view[start : self._at])
             pending.popleft()
-            self._emit(sample, payload, frames)
+            frames += self._frames.sample(sample, payload)
         return self._skip(frames)
 
     # ------------------------------------------------------------------ samples
-
-    def _emit(self, sample: FragmentSample, payload: bytes, frames: list[Frame]) -> None:
-        track_id = sample.track_id
-        if self._entry.get(track_id) != sample.entry:
-            self._frames.select_entry(track_id, sample.entry)
-            self._entry[track_id] = sample.entry
-        frames += self._frames.sample(track_id, sample.time, sample.composition_offset, sample.sync, payload)
 
     def _drop_sample(self) -> None:
         """The sample at the head lies where no data is."""
