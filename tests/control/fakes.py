@@ -27,6 +27,7 @@ class MemoryStreams:
         self.running: dict[str, StreamRuntime] = {}
         self.restarts: list[str] = []
         self.failing = False
+        self.observed = 0  # how often anybody asked for a runtime
         self._store = store
 
     async def apply(self, code: str) -> None:
@@ -49,12 +50,13 @@ class MemoryStreams:
         self.restarts.append(code)
 
     def runtime(self, code: str) -> StreamRuntime | None:
+        self.observed += 1
         return self.running.get(code)
 
     def runtime_codes(self) -> list[str]:
         return []
 
-    def snapshot(self) -> MetricsSnapshot:
+    async def snapshot(self) -> MetricsSnapshot:
         return MetricsSnapshot(
             streams=[StreamCounts(code, runtime.status.value) for code, runtime in self.running.items()]
         )

@@ -35,7 +35,7 @@ class Source:
     def __init__(self, now: MetricsSnapshot) -> None:
         self.now = now
 
-    def snapshot(self) -> MetricsSnapshot:
+    async def snapshot(self) -> MetricsSnapshot:
         return self.now
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from openstreamer.store.breath import BREATH_RECORDS
 from tests.control.conftest import Node
 
 PUBLISH = [{"url": "publish://", "priority": 0}]
@@ -206,6 +208,24 @@ async def test_bodies_above_a_mebibyte_are_413_whatever_their_length_header_says
             yield big[start : start + 65_536]
 
     assert error(await api.post("/streams/news", content=chunks()), 413) == "BODY_TOO_LARGE"
+
+
+async def test_a_long_list_lets_other_work_run_meanwhile(api: httpx.AsyncClient, node: Node) -> None:
+    codes = [f"s{number}" for number in range(320)]
+    await node.store.import_yaml(json.dumps({"streams": [{"code": code} for code in codes]}))
+    observed, ended = [0], asyncio.Event()
+
+    async def other_work() -> None:
+        while not ended.is_set():
+            await asyncio.sleep(0)
+            observed.append(node.streams.observed)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(other_work())
+        assert (await api.get("/streams")).json()["total"] == 320
+        ended.set()
+    assert observed[-1] >= 320
+    assert max(after - before for before, after in pairwise(observed)) <= BREATH_RECORDS
 
 
 async def test_methods_that_are_not_are_405_with_those_that_are(api: httpx.AsyncClient) -> None:

@@ -1,6 +1,5 @@
 """Records of the store as the API shows them: what the operator said, secrets masked, and what runs."""
 
-import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,10 +9,9 @@ from starlette.responses import Response
 
 from openstreamer.config.secrets import mask
 from openstreamer.control.preconditions import etag
+from openstreamer.store.breath import breathe
 from openstreamer.store.records import StreamRecord, TemplateRecord
 from openstreamer.stream.status import StreamRuntime, StreamStatus
-
-LIST_BREATH_RECORDS = 64  # a list of thousands lets other work run after so many
 
 
 def rfc3339(moment: datetime) -> str:
@@ -56,9 +54,8 @@ class StreamDocuments:
     async def list_response(self, streams: Sequence[tuple[StreamRecord, StreamRuntime]]) -> Response:
         """Streams in theirs."""
         encoded: list[str] = []
-        for index, (record, runtime) in enumerate(streams):
-            if index % LIST_BREATH_RECORDS == LIST_BREATH_RECORDS - 1:
-                await asyncio.sleep(0)
+        for count, (record, runtime) in enumerate(streams, 1):
+            await breathe(count)
             encoded.append(self.encode(record, runtime))
         return _encoded_response(f'{{"data":[{",".join(encoded)}],"total":{len(encoded)}}}', 200, None)
 

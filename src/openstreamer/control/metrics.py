@@ -79,9 +79,10 @@ class MetricsSnapshot:
 
 
 class MetricsSource(Protocol):
-    """Where snapshots come from. Called on the event loop; it must not block."""
+    """Where snapshots come from. Taken on the event loop, which runs other work meanwhile; read on another
+    thread."""
 
-    def snapshot(self) -> MetricsSnapshot: ...
+    async def snapshot(self) -> MetricsSnapshot: ...
 
 
 class MetricsPage:
@@ -99,12 +100,9 @@ class MetricsPage:
 
     async def render(self) -> bytes:
         """The page, in Prometheus text format 0.0.4."""
-        families = [
-            *_stream_families(self._source.snapshot()),
-            *_request_families(self._durations),
-            *_loop_families(self._loop_lag),
-        ]
-        return await asyncio.to_thread(_text, families)
+        snapshot = await self._source.snapshot()
+        families = [*_request_families(self._durations), *_loop_families(self._loop_lag)]
+        return await asyncio.to_thread(_text, snapshot, families)
 
 
 class _Fixed(Collector):
@@ -115,9 +113,9 @@ class _Fixed(Collector):
         return self._families
 
 
-def _text(families: list[Metric]) -> bytes:
+def _text(snapshot: MetricsSnapshot, families: list[Metric]) -> bytes:
     process = ProcessCollector(namespace=PREFIX.rstrip("_"), registry=None)
-    return generate_latest(_Fixed([*families, *process.collect()]))
+    return generate_latest(_Fixed([*_stream_families(snapshot), *families, *process.collect()]))
 
 
 def _counter(name: str, help_text: str, labels: Sequence[str] = ()) -> CounterMetricFamily:

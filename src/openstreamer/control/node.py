@@ -6,6 +6,7 @@ from typing import Protocol
 from openstreamer.config.addresses import parse_address
 from openstreamer.control.metrics import IngestCounts, ListenerCounts, MetricsSnapshot, StreamCounts
 from openstreamer.control.ports import Ports
+from openstreamer.store.breath import breathe
 from openstreamer.stream.histogram import HistogramReading
 from openstreamer.stream.manager import StreamManager
 from openstreamer.stream.pipeline import StreamPipeline
@@ -66,11 +67,12 @@ class NodeView:
             rtmp_port=parse_address(bound["rtmp"]).port if "rtmp" in bound else None,
         )
 
-    def snapshot(self) -> MetricsSnapshot:
+    async def snapshot(self) -> MetricsSnapshot:
         """Everything that metrics tell of streams and listeners, as it is now."""
         running = dict(self._manager.pipelines())
         streams = []
-        for code in self._manager.codes():
+        for count, code in enumerate(self._manager.codes(), 1):
+            await breathe(count)
             runtime = self._manager.runtime(code)
             if runtime is not None:
                 streams.append(_stream_counts(code, runtime, running.get(code)))
@@ -111,7 +113,7 @@ def _stream_counts(code: str, runtime: StreamRuntime, pipeline: StreamPipeline |
             IngestCounts(protocol, counts.received_bytes, counts.received_packets, counts.lost_packets)
             for protocol, counts in pipeline.ingest_totals().items()
         ],
-        ingest_errors=pipeline.totals.failures,
+        ingest_errors=dict(pipeline.totals.failures),
         buffer_drops=buffered.dropped_frames_total,
         buffer_capacity_used=hub.capacity_used,
         buffer_subscribers=buffered.readers,

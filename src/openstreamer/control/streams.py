@@ -14,9 +14,10 @@ from openstreamer.control.operations import answers, answers_nothing, takes_json
 from openstreamer.control.ports import StreamControl
 from openstreamer.control.preconditions import required_revision
 from openstreamer.media.errors import OpenstreamerError
+from openstreamer.store.breath import breathe
 from openstreamer.store.records import StreamRecord
 from openstreamer.store.store import Store
-from openstreamer.stream.status import StreamStatus
+from openstreamer.stream.status import StreamRuntime, StreamStatus
 
 logger = structlog.get_logger(__name__)
 
@@ -98,11 +99,12 @@ class StreamRoutes:
         wanted = _status_filter(status)
         records = await self._store.list_streams()
         self._documents.keep_only(record.spec.code for record in records)
-        shown = [
-            (record, self._streams.runtime(record.spec.code) or not_running(record)) for record in records
-        ]
-        if wanted is not None:
-            shown = [(record, runtime) for record, runtime in shown if runtime.status is wanted]
+        shown: list[tuple[StreamRecord, StreamRuntime]] = []
+        for count, record in enumerate(records, 1):
+            await breathe(count)
+            runtime = self._streams.runtime(record.spec.code) or not_running(record)
+            if wanted is None or runtime.status is wanted:
+                shown.append((record, runtime))
         return await self._documents.list_response(shown)
 
     async def get(self, code: Code) -> Response:

@@ -5,7 +5,6 @@ by every open page. Specs are immutable and a revision is never used twice, so a
 long as its row carries the same revision.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from openstreamer.config.base import parse
 from openstreamer.media.errors import ConfigError, StoreError
+from openstreamer.store.breath import breathe
 from openstreamer.store.errors import Conflict
 from openstreamer.store.records import Record, Spec
 
 _READ_KEYS = 250  # documents read at once
-BREATH_RECORDS = 16  # validated or encoded (some 0.1 ms each) before the event loop runs other work
 _WRITE_RECORDS = 100  # written by one statement
 
 _log = structlog.get_logger(__name__)
@@ -177,12 +176,6 @@ class Collection(Generic[Spec]):
             _log.error("stored record is invalid", kind=self.noun, key=key, reason=str(err))
             return
         self._cache[key] = Record(spec, row.revision, as_utc(row.created_at), as_utc(row.updated_at))
-
-
-async def breathe(count: int) -> None:
-    """Let other work run after every few records of a long loop; ``count`` is how many were done."""
-    if count % BREATH_RECORDS == 0:
-        await asyncio.sleep(0)
 
 
 def as_utc(value: datetime) -> datetime:

@@ -22,7 +22,8 @@ from openstreamer.config.merge import without_read_only
 from openstreamer.config.models import GlobalConfig, Stream, Template
 from openstreamer.config.secrets import mask, unmask
 from openstreamer.media.errors import ConfigError
-from openstreamer.store.collection import Change, Collection, breathe
+from openstreamer.store.breath import breathe
+from openstreamer.store.collection import Change, Collection
 from openstreamer.store.integrity import check_with_template, require_separate_prefixes
 from openstreamer.store.records import ImportResult, KindChanges, Spec
 from openstreamer.store.tables import Tables
