@@ -28,7 +28,10 @@ class Demuxer(Protocol):
     fall per track. The same bytes, split in any way, give the same frames.
     """
 
-    statistics: DemuxStatistics
+    @property
+    def statistics(self) -> DemuxStatistics:
+        """What it noticed so far; a container may count more than this."""
+        ...
 
     @property
     def tracks(self) -> tuple[Track, ...]:
