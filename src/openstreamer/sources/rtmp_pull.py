@@ -208,6 +208,8 @@ class _PlayConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         said = f": {reason_of(exc)}" if isinstance(exc, OSError) else ""
+        if not self._playing.done():
+            said += f": {self.waiting_for}"
         self._end(SourceUnreachable(f"{self._label}: the server closed the connection{said}"))
 
     # ------------------------------------------------------------------ the queue's callbacks

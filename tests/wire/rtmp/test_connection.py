@@ -11,6 +11,7 @@ from openstreamer.media.errors import LocalProtocolError, RemoteProtocolError
 from openstreamer.wire import amf0
 from openstreamer.wire.amf0 import AmfValue
 from openstreamer.wire.rtmp import (
+    DEFAULT_CHUNK_BYTES,
     CallFailed,
     ConnectAnswered,
     ConnectionEnded,
@@ -508,3 +509,23 @@ def test_random_bytes_after_the_handshake_are_events_or_a_protocol_error(
     except RemoteProtocolError:
         return
     assert server.buffered_bytes <= len(data)
+
+
+def test_a_server_may_send_the_only_stream_on_stream_0() -> None:
+    pair = RtmpPair(RtmpClient(), RtmpServer())
+    pair.connect()
+    stream_id = pair.create_stream()
+    pair.client.send_play(stream_id, "news")
+    pair.exchange()
+    client = pair.client
+    client.receive_data(
+        b"".join(encode_message(Message(MessageType.VIDEO, 0, 5, b"\x17\x01"), 6, DEFAULT_CHUNK_BYTES))
+    )
+    metadata = amf0.encode("onMetaData", {"width": 1.0})
+    client.receive_data(
+        b"".join(encode_message(Message(MessageType.DATA_AMF0, 0, 5, metadata), 5, DEFAULT_CHUNK_BYTES))
+    )
+    assert client.events() == [
+        MediaReceived(True, stream_id, 5, b"\x17\x01"),
+        MetadataReceived(stream_id, 5, {"width": 1.0}),
+    ]

@@ -142,9 +142,7 @@ class RtmpClient(RtmpConnection):
     def _receive_status(self, stream_id: int, arguments: list[AmfValue]) -> None:
         fields = _fields(arguments[1]) if len(arguments) > 1 else {}
         level, code = _text(fields.get("level")), _text(fields.get("code"))
-        stream = self._streams.get(stream_id)
-        if stream is None and len(self._streams) == 1:
-            stream = next(iter(self._streams.values()))  # some servers send it on stream 0
+        stream = self._streams.get(stream_id) or self._stream_meant_by(0)  # whatever the server calls it
         if stream is not None:
             self._apply_status(stream, level, code)
             stream_id = stream.stream_id
@@ -160,6 +158,10 @@ class RtmpClient(RtmpConnection):
         elif code in _ENDING and stream.state in IN_USE:
             stream.step(StreamInput.CLOSE, RemoteProtocolError)
             self._events.append(StreamClosed(stream.stream_id))
+
+    def _stream_meant_by(self, stream_id: int) -> MessageStream | None:
+        """Some servers, FFmpeg's among them, send status and media of the only stream on stream 0."""
+        return next(iter(self._streams.values())) if stream_id == 0 and len(self._streams) == 1 else None
 
     # ------------------------------------------------------------------ sending
 

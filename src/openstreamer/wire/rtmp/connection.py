@@ -167,9 +167,9 @@ class RtmpConnection:
     def _receive_message(self, message: Message) -> None:
         type_id, stream_id, timestamp_ms, payload = message
         if type_id in (_VIDEO, _AUDIO):
-            stream = self._streams.get(stream_id)
+            stream = self._streams.get(stream_id) or self._stream_meant_by(stream_id)
             if stream is not None and stream.state in self._RECEIVING:
-                self._events.append(MediaReceived(type_id == _VIDEO, stream_id, timestamp_ms, payload))
+                self._events.append(MediaReceived(type_id == _VIDEO, stream.stream_id, timestamp_ms, payload))
             else:
                 self._expect_late_media(message)
         elif type_id == MessageType.COMMAND_AMF0:
@@ -189,6 +189,10 @@ class RtmpConnection:
             self._receive_peer_bandwidth(payload)
         elif type_id not in _IGNORED_TYPES:
             self.ignored_messages += 1
+
+    def _stream_meant_by(self, stream_id: int) -> MessageStream | None:
+        """The stream that a peer means by the id of none."""
+        return None
 
     def _expect_late_media(self, message: Message) -> None:
         """Media of a stream that was refused or closed is still on its way; of others it is an error."""
@@ -213,10 +217,11 @@ class RtmpConnection:
             return
         if values[:1] == ["@setDataFrame"]:
             del values[0]
-        stream = self._streams.get(message.stream_id)
-        wanted = stream is not None and stream.state in self._RECEIVING
-        if wanted and len(values) >= 2 and values[0] == "onMetaData" and isinstance(values[1], dict):
-            self._events.append(MetadataReceived(message.stream_id, message.timestamp_ms, values[1]))
+        stream = self._streams.get(message.stream_id) or self._stream_meant_by(message.stream_id)
+        announces = len(values) >= 2 and values[0] == "onMetaData" and isinstance(values[1], dict)
+        if stream is not None and stream.state in self._RECEIVING and announces:
+            assert isinstance(values[1], dict)
+            self._events.append(MetadataReceived(stream.stream_id, message.timestamp_ms, values[1]))
         else:
             self.ignored_messages += 1
 
