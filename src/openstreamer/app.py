@@ -35,6 +35,7 @@ from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.manager import StreamManager
 from openstreamer.stream.memory import MediaMemory, default_max_bytes
 from openstreamer.stream.pipeline import StreamPipeline
+from openstreamer.stream.publish_guard import PublishGuard
 from openstreamer.stream.tasks import cancel_and_wait, spawn, supervise
 from openstreamer.stream.wiring import SourceOpener
 
@@ -120,6 +121,7 @@ async def _assemble(
             memory=MediaMemory(settings.media_memory_max_bytes or default_max_bytes()),
         )
     )
+    guard = PublishGuard(manager.offer_publisher)
     node = NodeView(manager, latency)
     node.is_tls = context is not None
     lag = LoopLag()
@@ -145,12 +147,10 @@ async def _assemble(
         )
     )
     if (rtmp := settings.rtmp_address(config)) is not None:
-        node.rtmp = await stack.enter_async_context(
-            RtmpListener(rtmp.host, rtmp.port, manager.offer_publisher)
-        )
+        node.rtmp = await stack.enter_async_context(RtmpListener(rtmp.host, rtmp.port, guard.offer_publisher))
     if certificate is not None and (rtmps := _rtmps_address(rtmp, config)) is not None:
         node.rtmps = await stack.enter_async_context(
-            RtmpListener(rtmps.host, rtmps.port, manager.offer_publisher, ssl_context=certificate.context(()))
+            RtmpListener(rtmps.host, rtmps.port, guard.offer_publisher, ssl_context=certificate.context(()))
         )
     http = settings.http_address(config)
     node.http = await stack.enter_async_context(

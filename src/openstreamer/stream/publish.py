@@ -26,6 +26,7 @@ class PublishRefusal(enum.Enum):
     DISABLED = "disabled"
     NO_PUBLISH_INPUT = "no_publish_input"
     WRONG_KEY = "wrong_key"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
     OCCUPIED = "occupied"
     STOPPED = "stopped"
     TAKEN_OVER = "taken_over"
