@@ -16,6 +16,7 @@ import structlog
 import uvloop
 
 from openstreamer import __version__, footprint, hot_settings, logs
+from openstreamer.build_info import read_build
 from openstreamer.config.addresses import Address, parse_address
 from openstreamer.config.models import GlobalConfig
 from openstreamer.config.settings import ServeSettings
@@ -23,6 +24,7 @@ from openstreamer.control.app import ControlApp
 from openstreamer.control.durations import RequestDurations
 from openstreamer.control.loop_lag import LoopLag
 from openstreamer.control.node import NodeView
+from openstreamer.control.ports import BuildInfo
 from openstreamer.hot_settings import HotSettings
 from openstreamer.listen.http.listener import HttpListener
 from openstreamer.listen.http.media import MediaApp
@@ -128,6 +130,7 @@ async def _assemble(
     lag_task = spawn(lag.run(), name="loop-lag")
     stack.push_async_callback(cancel_and_wait, [lag_task])
     durations = RequestDurations()
+    build = read_build()
     media = MediaApp(manager, durations)
     hot = HotSettings(config, media, certificate, opener)
     following = spawn(
@@ -141,6 +144,7 @@ async def _assemble(
             streams=manager,
             server=node,
             metrics=node,
+            build=BuildInfo(commit=build.commit, built_at=build.built_at),
             settings=hot,
             loop_lag=lag.histogram,
             durations=durations,

@@ -76,7 +76,7 @@ class StillSettings:
 
 @dataclass(frozen=True, slots=True)
 class BuildInfo:
-    """What is running; ``commit`` and ``built_at`` are empty in a source tree."""
+    """What is running; ``commit`` and ``built_at`` are empty where nobody knows."""
 
     version: str = __version__
     commit: str = ""
