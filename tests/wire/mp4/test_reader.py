@@ -201,15 +201,21 @@ class TestTracks:
         demux(demuxer, data)
         assert [track.language for track in demuxer.tracks] == ["deu"]
 
-    def test_of_two_tracks_of_a_kind_the_first_is_carried(self) -> None:
+    def test_all_sound_is_carried(self) -> None:
         two = ("-map", "0:v", "-map", "1:a", "-map", "1:a", *X264, *AAC, *FRAGMENTS)
-        data = make(".mp4", *two, seconds="0.5")
+        data = make(".mp4", *two, seconds="0.5", hz=44_100)
         demuxer = Fmp4Demuxer()
         frames = demux(demuxer, data)
-        assert [track.id for track in demuxer.tracks] == [0, 1]
+        assert [track.id for track in demuxer.tracks] == [0, 1, 2]
         assert not demuxer.statistics.malformed
-        times = [frame.dts_90k for frame in frames if not frame.track.is_video]
-        assert times == sorted(set(times))
+        for track in demuxer.tracks[1:]:
+            times = [frame.dts_90k for frame in frames if frame.track is track]
+            assert times == sorted(set(times))
+            assert len(times) > 20
+
+    def test_of_two_pictures_the_first_is_carried(self) -> None:
+        data = make(".mp4", "-map", "0:v", "-map", "0:v", *X264, *FRAGMENTS, audio=False, seconds="0.2")
+        assert len(demux(Fmp4Demuxer(), data)) == 5
 
 
 class TestNalUnits:

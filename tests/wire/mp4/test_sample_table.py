@@ -93,9 +93,10 @@ class TestFilesOfFfmpeg:
         frames, _ = read(data)
         sound = of_kind(units_of(frames), "audio")
         assert 42_000 < sound[0].pts_90k < 45_000  # half a second less the priming, in whole milliseconds
-        assert [(unit.pts_90k, unit.payload) for unit in sound] == [
-            (unit.pts_90k, unit.payload) for unit in of_kind(read_by_libav(data, ".mp4"), "audio")
-        ]
+        expected = of_kind(read_by_libav(data, ".mp4"), "audio")
+        assert [unit.payload for unit in sound] == [unit.payload for unit in expected]
+        # libav counts the delay in samples, and is off by a tick
+        assert all(abs(mine.pts_90k - its.pts_90k) <= 1 for mine, its in zip(sound, expected, strict=True))
 
     def test_negative_composition_offsets_move_decoding_not_presentation(self) -> None:
         data = make(".mp4", *B_FRAMES, *AAC, "-movflags", "+negative_cts_offsets")

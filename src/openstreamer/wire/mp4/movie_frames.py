@@ -4,7 +4,6 @@ Shared by the two ways to read a file: fragments as they come, and the sample ta
 """
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from operator import is_not
 
@@ -18,7 +17,8 @@ from openstreamer.wire.mp4.sample_entry_reader import SampleEntry
 from openstreamer.wire.mp4.sample_frames import SampleFrames
 
 VIDEO_TRACK_ID = 0
-AUDIO_TRACK_ID = 1
+FIRST_AUDIO_TRACK_ID = 1
+MAX_AUDIO_TRACKS = 16  # languages of one film
 
 _LARGEST_STEP_BACK_90K = TICKS_PER_SECOND  # more is a clock that began anew, and its times are moved to go on
 _RESTART_STEP_90K = 1_800  # what is put between the last old and the first new time: 20 ms
@@ -36,10 +36,10 @@ class OpeningLimits:
 class _Selected:
     """A track that is carried."""
 
-    __slots__ = ("entry", "frames", "last_dts_90k", "movie_track", "offset_90k", "started")
+    __slots__ = ("entry", "frames", "last_dts_90k", "movie_track", "offset_90k", "started", "track_id")
 
-    def __init__(self, movie_track: MovieTrack, statistics: DemuxStatistics) -> None:
-        track_id = VIDEO_TRACK_ID if movie_track.is_video else AUDIO_TRACK_ID
+    def __init__(self, track_id: int, movie_track: MovieTrack, statistics: DemuxStatistics) -> None:
+        self.track_id = track_id
         self.movie_track = movie_track
         self.frames = SampleFrames(track_id, movie_track.language, _first_entry(movie_track), statistics)
         self.entry = 0  # in use; 0: not said yet
@@ -71,8 +71,8 @@ class _Selected:
 class MovieFrames:
     """Feed ``use`` with every movie and ``sample`` with its samples.
 
-    Of several tracks of a kind the first enabled one that can be carried is chosen. Nothing comes out before
-    all chosen tracks are known and video has begun; sound from before the picture is left out.
+    The first video track and all audio tracks are carried. Nothing comes out before all of them are known
+    and video has begun; sound from before the picture is left out.
     """
 
     def __init__(self, statistics: DemuxStatistics, limits: OpeningLimits | None = None) -> None:
@@ -98,14 +98,19 @@ class MovieFrames:
         Raises:
             SourceRejected: nothing in it can be carried, or all video, or all audio, cannot.
         """
-        chosen = [*_choose(movie, is_video=True), *_choose(movie, is_video=False)]
+        chosen = dict(enumerate(_choose(movie, is_video=False)[:MAX_AUDIO_TRACKS], FIRST_AUDIO_TRACK_ID))
+        if video := _choose(movie, is_video=True)[:1]:
+            chosen = {VIDEO_TRACK_ID: video[0]} | chosen
         if not chosen:
             raise SourceRejected("MP4: there is neither video nor audio in it")
         unread = sum(bool(track.refusal) for track in movie.tracks)
         self.statistics.unknown_streams += unread
-        before = {each.movie_track.is_video: each for each in self._selected.values()}
-        self._selected = {track.id: self._select(track, before.get(track.is_video)) for track in chosen}
-        self._with_video = chosen[0].is_video
+        before = {each.track_id: each for each in self._selected.values()}
+        self._selected = {
+            track.id: self._select(track_id, track, before.get(track_id))
+            for track_id, track in chosen.items()
+        }
+        self._with_video = VIDEO_TRACK_ID in chosen
         self._note_tracks()
 
     def is_selected(self, track_id: int) -> bool:
@@ -156,9 +161,9 @@ class MovieFrames:
         """Nothing follows: what is held is released with the tracks there are."""
         return [] if self._flowing else self._release()
 
-    def _select(self, movie_track: MovieTrack, before: _Selected | None) -> _Selected:
+    def _select(self, track_id: int, movie_track: MovieTrack, before: _Selected | None) -> _Selected:
         if before is None:
-            return _Selected(movie_track, self.statistics)
+            return _Selected(track_id, movie_track, self.statistics)
         before.follow(movie_track)
         return before
 
@@ -236,14 +241,14 @@ def _first_entry(movie_track: MovieTrack) -> SampleEntry:
     return next(entry for entry in movie_track.entries if not entry.refusal)
 
 
-def _choose(movie: Movie, *, is_video: bool) -> Iterable[MovieTrack]:
-    """The track of this kind that is carried; none when there is none of the kind.
+def _choose(movie: Movie, *, is_video: bool) -> list[MovieTrack]:
+    """The tracks of this kind that can be carried, the enabled ones first: writers disable further languages.
 
     Raises:
-        SourceRejected: there are some, and none can be carried.
+        SourceRejected: there are some of the kind, and none can be carried.
     """
     tracks = [track for track in movie.tracks if track.is_video is is_video]
     readable = [track for track in tracks if not track.refusal]
     if tracks and not readable:
         raise SourceRejected(tracks[0].refusal)
-    return sorted(readable, key=lambda track: not track.enabled)[:1]
+    return sorted(readable, key=lambda track: not track.enabled)
