@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from openstreamer.listen.http.accept import listening_socket
 from openstreamer.listen.http.listener import HttpListener
 from openstreamer.listen.http.tls import tls_context
+from openstreamer.listen.sockets import listening_socket
 from openstreamer.media.errors import ConfigError
 from tests.support.http import WITHIN_S, Behaviours, connected, curl, serving
 from tests.support.waiting import until

@@ -11,7 +11,6 @@ import functools
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
@@ -20,13 +19,11 @@ from openstreamer.listen.http.connection import Address, Connection, Endpoint, a
 from openstreamer.listen.http.http1 import Http1Connection
 from openstreamer.listen.http.http2 import Http2Connection
 from openstreamer.listen.http.service import Service
-from openstreamer.media.errors import ConfigError
 from openstreamer.stream.tasks import cancel_and_wait, spawn
 from openstreamer.wire.http2_frames import PREFACE
 
 logger = structlog.get_logger(__name__)
 
-BACKLOG = 1024  # connections that the kernel completes while the loop is busy
 ACCEPTS_PER_WAKE = 64  # then the loop gets its turn
 RETRY_ACCEPT_S = 0.5  # when the process has no file descriptor left
 _BUSY = (
@@ -165,41 +162,6 @@ class Incoming(Connection):
 
     def expire(self) -> None:
         self.abort("no complete request head")
-
-
-def listening_socket(host: str, port: int) -> socket.socket:
-    """A listening TCP socket. An empty host is every address, IPv6 with IPv4 where the machine has both.
-
-    Raises:
-        ConfigError: the host is unknown, the port taken or forbidden.
-    """
-    try:
-        if not host and socket.has_dualstack_ipv6():
-            return _listening(socket.AF_INET6, ("::", port))
-        family, _, _, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        return _listening(family, address)
-    except OSError as err:
-        reason = (err.strerror or str(err)).lower()
-        raise ConfigError(
-            f"cannot listen on {host}:{port}: {reason}", field="server.http_addr", code="LISTEN_FAILED"
-        ) from err
-
-
-def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind(address)
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock
 
 
 def _shown(address: tuple[str, int]) -> Address:

@@ -6,11 +6,12 @@ import ssl
 
 import structlog
 
-from openstreamer.listen.http.accept import Acceptor, listening_socket
+from openstreamer.listen.http.accept import Acceptor
 from openstreamer.listen.http.asgi import App
 from openstreamer.listen.http.connection import Address
 from openstreamer.listen.http.limits import HttpLimits, HttpStatistics
 from openstreamer.listen.http.service import Service
+from openstreamer.listen.sockets import listening_socket
 from openstreamer.media.errors import ConfigError
 from openstreamer.stream.tasks import cancel_and_wait, spawn
 

@@ -10,11 +10,10 @@ from typing import Any, Self
 
 import structlog
 
-from openstreamer.listen.http.accept import listening_socket
 from openstreamer.listen.rtmp.connection import RtmpServerConnection
 from openstreamer.listen.rtmp.limits import RtmpListenerLimits, RtmpStatistics
 from openstreamer.listen.rtmp.service import PublishGate, RtmpService
-from openstreamer.media.errors import ConfigError
+from openstreamer.listen.sockets import listening_socket
 from openstreamer.stream.tasks import cancel_and_wait, spawn
 
 logger = structlog.get_logger(__name__)
@@ -62,10 +61,7 @@ class RtmpListener:
             ConfigError: the address cannot be resolved or bound.
         """
         protocol = "rtmp" if self._ssl_context is None else "rtmps"
-        try:
-            self._socket = listening_socket(self._host, self._port)
-        except ConfigError as err:
-            raise ConfigError(str(err), field="listeners.rtmp.port", code=err.code) from err
+        self._socket = listening_socket(self._host, self._port, field="listeners.rtmp.port")
         self._service = RtmpService(self._offer, self._limits, protocol)
         self._address = _address_of(self._socket.getsockname())
         self._start_accepting()
