@@ -53,7 +53,8 @@ class Follower:
     """Follows one media playlist.
 
     ``near`` is where another rendition of the same stream begins: this one begins with the segment that
-    covers the same moment. ``skipped`` counts segments that could not be fetched any more, or are gaps.
+    covers the same moment. ``skipped`` counts segments that could not be had, or are gaps; ``changed_s`` is
+    when the playlist last had anything new.
     """
 
     def __init__(self, *, low_latency: bool = True, near: Position | None = None) -> None:
@@ -68,7 +69,7 @@ class Follower:
         self._discontinuity_shift = 0
         self._loaded_s = 0.0
         self._requested_s = 0.0
-        self._changed_s = 0.0
+        self.changed_s = 0.0
         self._unchanged = 0  # loads in a row that brought nothing new
         self._blocking_misses = 0
         self._backward: MediaPlaylist | None = None  # a list that ended earlier, until the next load
@@ -88,7 +89,7 @@ class Follower:
             playlist = replace(playlist, ended=True)
         before = self.playlist
         if before is None:
-            self._changed_s = now_s
+            self.changed_s = now_s
             self._begin(playlist)
             return
         if playlist.next_msn < before.next_msn:
@@ -103,7 +104,7 @@ class Follower:
             self._blocking_misses += self.blocks
         else:
             self._unchanged = self._blocking_misses = 0
-            self._changed_s = now_s
+            self.changed_s = now_s
         self._discontinuity_shift += _shift(before, playlist)
         self.playlist = playlist
 
@@ -149,7 +150,7 @@ class Follower:
         playlist = self.playlist
         if playlist is None or (self.blocks and not self._unchanged):
             return self._loaded_s
-        interval_s = self._target_s
+        interval_s = self.target_s
         if playlist.segments:
             interval_s = min(interval_s, playlist.segments[-1].duration_s)
         if self.low_latency and playlist.part_target_s:
@@ -177,18 +178,19 @@ class Follower:
     @property
     def stale_s(self) -> float:
         """When the playlist counts as stalled unless it changes."""
-        return self._changed_s + max(STALE_TARGETS * self._target_s, STALE_LEAST_S)
+        return self.changed_s + max(STALE_TARGETS * self.target_s, STALE_LEAST_S)
 
     @property
     def patience_s(self) -> float:
         """How long a stream of such segments may say nothing without being dead."""
         playlist = self.playlist
         if playlist is not None and self.low_latency and playlist.part_target_s:
-            return self._target_s + HOLD_BACK_PARTS * playlist.part_target_s
-        return HOLD_BACK_TARGETS * self._target_s
+            return self.target_s + HOLD_BACK_PARTS * playlist.part_target_s
+        return HOLD_BACK_TARGETS * self.target_s
 
     @property
-    def _target_s(self) -> float:
+    def target_s(self) -> float:
+        """The target duration."""
         return target_s(self.playlist) if self.playlist is not None else 0.0
 
     def _is_restart(self, before: MediaPlaylist, playlist: MediaPlaylist) -> bool:
@@ -207,7 +209,7 @@ class Follower:
         self._near = None
         self._discontinuity_shift = 0
         self._unchanged = 0
-        self._changed_s = now_s
+        self.changed_s = now_s
         self._begin(playlist)
 
     # ------------------------------------------------------------------ where to begin

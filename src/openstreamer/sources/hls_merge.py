@@ -59,6 +59,7 @@ class FrameMerger:
         self._queues = [_Queue() for _ in range(renditions)]
         self._offsets: dict[_Clock, int] = {}
         self._references: dict[_Clock, int] = {}  # container time of the first frame of a clock
+        self._first_period: Period | None = None
         self._last_out: dict[int, int] = {}  # by track
         self._end_out: dict[int, int] = {}
 
@@ -171,6 +172,8 @@ class FrameMerger:
     def _place(self, queue: _Queue, period: Period, frame: Frame) -> bool:
         """Put a frame on the common clock; False when it is sound from a moment that has passed."""
         if queue.period != period:
+            if queue.period is None and not self._join(period):
+                return False
             queue.period = period
             queue.falls = 0
             queue.shift_90k = 0
@@ -192,6 +195,18 @@ class FrameMerger:
             pts = max(pts, dts)
         self._note(frame, dts, last)
         frame.dts_90k, frame.pts_90k = dts, pts
+        return True
+
+    def _join(self, period: Period) -> bool:
+        """A rendition begins. What it has from before the first discontinuity that the others know of has no
+        place; and when it counts discontinuities otherwise, it is on their clock all the same."""
+        if self._first_period is None:
+            self._first_period = period
+        elif period < self._first_period:
+            return False
+        elif (period, 0) not in self._offsets:
+            self._offsets[period, 0] = self._offsets[self._first_period, 0]
+            self._references[period, 0] = self._references[self._first_period, 0]
         return True
 
     @staticmethod
