@@ -1,0 +1,265 @@
+"""The frames of one or two playlists, put on one clock and given out when they are due. Pure: time comes in.
+
+A discontinuity starts a new clock. The renditions of a presentation have their discontinuities in common, so
+that one offset, chosen when the first of them gets there, keeps picture and sound together.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+from openstreamer.media.frame import Frame
+from openstreamer.sources.hls.follow import Period
+from openstreamer.sources.pacing import BATCH_S, JUMP_90K, Pacer
+
+TURN_90K = 1 << 33  # one turn of the clock of MPEG-TS and packed audio
+HALF_TURN_90K = TURN_90K >> 1
+LONGEST_STEP_90K = 45_000  # what one frame may claim as its duration
+DEFAULT_STEP_90K = {True: 3600, False: 1920}  # of a picture at 25 fps, of 1024 samples at 48 kHz
+LOOKED_AT = 64  # frames, for the first one of each track
+
+_Clock = tuple[Period, int]  # a period, and how often the time of a rendition fell inside it
+
+
+class _Queue:
+    """The frames of one rendition that wait."""
+
+    __slots__ = (
+        "falls",
+        "head",
+        "last_90k",
+        "marks",
+        "newest_90k",
+        "period",
+        "put",
+        "runs",
+        "shift_90k",
+        "taken",
+    )
+
+    def __init__(self) -> None:
+        self.runs: deque[tuple[Period, deque[Frame]]] = deque()
+        self.head: Frame | None = None  # placed on the common clock
+        self.period: Period | None = None  # of the last frame that was placed
+        self.falls = 0
+        self.shift_90k = 0  # whole turns of a 33-bit clock
+        self.last_90k: int | None = None  # container time of the last frame that was placed
+        self.newest_90k = 0  # container time of the last frame that was put
+        self.put = 0  # frames, ever
+        self.taken = 0
+        self.marks: deque[int] = deque()  # the value of ``put`` at the end of each segment that waits
+
+
+class FrameMerger:
+    """Queues per rendition in; frames in time order, due now, out."""
+
+    def __init__(self, renditions: int) -> None:
+        self.pacer = Pacer()
+        self.dropped_frames = 0
+        self.queued_bytes = 0
+        self._queues = [_Queue() for _ in range(renditions)]
+        self._offsets: dict[_Clock, int] = {}
+        self._references: dict[_Clock, int] = {}  # container time of the first frame of a clock
+        self._first_period: Period | None = None
+        self._last_out: dict[int, int] = {}  # by track
+        self._end_out: dict[int, int] = {}
+
+    # ------------------------------------------------------------------ in
+
+    def put(self, rendition: int, period: Period, frames: list[Frame]) -> None:
+        """Queue frames in the order of their container."""
+        if not frames:
+            return
+        queue = self._queues[rendition]
+        if not queue.runs or queue.runs[-1][0] != period:
+            queue.runs.append((period, deque()))
+        queue.runs[-1][1].extend(frames)
+        queue.put += len(frames)
+        queue.newest_90k = frames[-1].dts_90k
+        self.queued_bytes += sum(len(frame.payload) for frame in frames)
+
+    def segment_ends(self, rendition: int) -> None:
+        """The frames put so far are whole segments."""
+        self._queues[rendition].marks.append(self._queues[rendition].put)
+
+    def segments_ahead(self, rendition: int) -> int:
+        """How many whole segments wait, the one that is being given out included."""
+        queue = self._queues[rendition]
+        while queue.marks and queue.marks[0] <= queue.taken:
+            queue.marks.popleft()
+        return len(queue.marks)
+
+    def ahead_s(self, rendition: int) -> float | None:
+        """How much media waits; None across a discontinuity."""
+        queue = self._queues[rendition]
+        if queue.last_90k is None or not queue.runs or queue.runs[-1][0] != queue.period:
+            return None
+        return (queue.newest_90k + queue.shift_90k - queue.last_90k) / 90_000
+
+    # ------------------------------------------------------------------ out
+
+    def has_frames(self, rendition: int) -> bool:
+        """Whether anything of it waits."""
+        queue = self._queues[rendition]
+        return queue.head is not None or bool(queue.runs)
+
+    def __bool__(self) -> bool:
+        return any(self.has_frames(index) for index in range(len(self._queues)))
+
+    def begin(self, burst_s: float, now_s: float) -> None:
+        """Start giving out with the first frame of the first rendition; ``burst_s`` of media go at once. What
+        other renditions have from before that moment is dropped, as it would be silence without a picture."""
+        first = self._head(self._queues[0])
+        if first is None:
+            return
+        self.pacer.start(first.dts_90k, now_s - burst_s)
+        for queue in self._queues[1:]:
+            while (head := self._head(queue)) is not None and head.dts_90k < first.dts_90k:
+                self._pop(queue)
+                self.dropped_frames += 1
+
+    def take(self, now_s: float) -> list[Frame]:
+        """The frames that are due, in the order of their decoding times."""
+        taken: list[Frame] = []
+        until_s = now_s + BATCH_S
+        while (queue := self._earliest()) is not None:
+            head = queue.head
+            assert head is not None
+            if self.pacer.due_s(head, now_s) > until_s:
+                break
+            taken.append(head)
+            self._pop(queue)
+        return taken
+
+    def wait_s(self, now_s: float) -> float | None:
+        """How long until the next frame is due; None when there is none."""
+        queue = self._earliest()
+        if queue is None or queue.head is None:
+            return None
+        return max(0.0, self.pacer.due_s(queue.head, now_s) - now_s)
+
+    def _earliest(self) -> _Queue | None:
+        found: _Queue | None = None
+        for queue in self._queues:
+            head = queue.head or self._head(queue)
+            if head is not None and (
+                found is None or found.head is None or head.dts_90k < found.head.dts_90k
+            ):
+                found = queue
+        return found
+
+    def _pop(self, queue: _Queue) -> None:
+        assert queue.head is not None
+        self.queued_bytes -= len(queue.head.payload)
+        queue.head = None
+        queue.taken += 1
+
+    def _head(self, queue: _Queue) -> Frame | None:
+        while queue.head is None and queue.runs:
+            period, frames = queue.runs[0]
+            frame = frames.popleft()
+            if not frames and len(queue.runs) > 1:
+                queue.runs.popleft()
+            elif not frames:
+                queue.runs.clear()
+            queue.head = frame
+            if not self._place(queue, period, frame):
+                self._pop(queue)
+                self.dropped_frames += 1
+        return queue.head
+
+    # ------------------------------------------------------------------ the common clock
+
+    def _place(self, queue: _Queue, period: Period, frame: Frame) -> bool:
+        """Put a frame on the common clock; False when it is sound from a moment that has passed."""
+        if queue.period != period:
+            if queue.period is None and not self._join(period):
+                return False
+            queue.period = period
+            queue.falls = 0
+            queue.shift_90k = 0
+            queue.last_90k = self._references.get((period, 0))
+        raw = self._unturned(queue, frame.dts_90k)
+        offset = self._offset(queue, raw, frame)
+        dts = raw + offset
+        last = self._last_out.get(frame.track.id)
+        if last is not None and dts < last - JUMP_90K:
+            queue.falls += 1  # the clock fell without a word: the encoder began anew
+            offset = self._offset(queue, raw, frame)
+            dts = raw + offset
+        queue.last_90k = raw
+        pts = frame.pts_90k - frame.dts_90k + dts
+        if last is not None and dts < last:
+            if not frame.track.is_video:
+                return False
+            dts = last
+            pts = max(pts, dts)
+        self._note(frame, dts, last)
+        frame.dts_90k, frame.pts_90k = dts, pts
+        return True
+
+    def _join(self, period: Period) -> bool:
+        """A rendition begins. What it has from before the first discontinuity that the others know of has no
+        place; and when it counts discontinuities otherwise, it is on their clock all the same."""
+        if self._first_period is None:
+            self._first_period = period
+        elif period < self._first_period:
+            return False
+        elif (period, 0) not in self._offsets:
+            self._offsets[period, 0] = self._offsets[self._first_period, 0]
+            self._references[period, 0] = self._references[self._first_period, 0]
+        return True
+
+    @staticmethod
+    def _unturned(queue: _Queue, dts_90k: int) -> int:
+        """Container time without the turns of a 33-bit clock that another demuxer did not see."""
+        raw = dts_90k + queue.shift_90k
+        last = queue.last_90k
+        if last is not None and not -HALF_TURN_90K < raw - last < HALF_TURN_90K:
+            turns = (raw - last + HALF_TURN_90K) // TURN_90K
+            queue.shift_90k -= turns * TURN_90K
+            raw -= turns * TURN_90K
+        return raw
+
+    def _note(self, frame: Frame, dts_90k: int, last_90k: int | None) -> None:
+        track = frame.track.id
+        step_90k = dts_90k - last_90k if last_90k is not None else 0
+        if not 0 < step_90k <= LONGEST_STEP_90K:
+            step_90k = DEFAULT_STEP_90K[frame.track.is_video]
+        self._last_out[track] = dts_90k
+        self._end_out[track] = dts_90k + step_90k
+
+    def _offset(self, queue: _Queue, raw_90k: int, frame: Frame) -> int:
+        assert queue.period is not None
+        clock = (queue.period, queue.falls)
+        offset = self._offsets.get(clock)
+        if offset is None:
+            offset = self._first_offset(queue, raw_90k, frame)
+            self._forget_old()
+            self._offsets[clock] = offset
+            self._references[clock] = raw_90k
+        return offset
+
+    def _first_offset(self, queue: _Queue, raw_90k: int, frame: Frame) -> int:
+        """No track may begin before it ended on the clock before; the one that is latest decides."""
+        if not self._end_out:
+            return 0
+        correction = raw_90k - frame.dts_90k
+        firsts = {frame.track.id: raw_90k}
+        for track, dts_90k in self._firsts(queue):
+            firsts.setdefault(track, dts_90k + correction)
+        gaps = [self._end_out[track] - first for track, first in firsts.items() if track in self._end_out]
+        return max(gaps, default=max(self._end_out.values()) - raw_90k)
+
+    @staticmethod
+    def _firsts(queue: _Queue) -> Iterator[tuple[int, int]]:
+        """Track and container time of the frames that follow on the same clock."""
+        if queue.runs and queue.runs[0][0] == queue.period:
+            for frame, _ in zip(queue.runs[0][1], range(LOOKED_AT), strict=False):
+                yield frame.track.id, frame.dts_90k
+
+    def _forget_old(self) -> None:
+        """Clocks that no rendition can come back to: all but the newest few."""
+        while len(self._offsets) >= 8:
+            oldest = next(iter(self._offsets))
+            del self._offsets[oldest]
+            self._references.pop(oldest, None)
