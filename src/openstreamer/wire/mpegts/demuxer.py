@@ -123,7 +123,7 @@ class MpegTsDemuxer:
         count = run.__length_hint__()  # type: ignore[attr-defined]  # of an unpack iterator: exact
         synced = True
         stream: ElementaryStream | None = None
-        expected = -1  # the header of the next packet of ``stream``
+        expected, room = -1, 0  # the header of its next packet, and how many bytes it still takes
         for head, body in run:
             if head != expected:
                 if stream is not None:

@@ -21,7 +21,7 @@ class ProgramTable:
 
     The chosen program is the one with the wanted number; without one, the first of the PAT that has a
     stream which is carried, as far as PMTs are known when the PAT comes for the second time. The choice
-    stays until the PAT leaves that program out.
+    stays until the PAT leaves that program out, or its PMT the last stream that is carried.
     """
 
     def __init__(
@@ -74,6 +74,8 @@ class ProgramTable:
             else:
                 self._read_pmt(section, pid)
         self._statistics.malformed += assembler.damaged - damaged
+        if self.chosen is not None and self._wanted is None and not self.carried(self.chosen):
+            self.chosen = None
         if self.chosen is None and self._complete:
             self._choose(settle=pid == PAT_PID and begins)
         return self.chosen is not before

@@ -143,7 +143,7 @@ class NalStream(VideoStream):
 
         Decoders conceal a missing picture; a mutilated one makes some of them fail.
         """
-        frames = self._end_unit() if self._begins_unit(payload) else []
+        frames = self._end_tail() + self._end_unit() if self._begins_unit(payload) else []
         if not self._open:
             self._statistics.dropped_frames += 1
         self._forget()
@@ -151,13 +151,13 @@ class NalStream(VideoStream):
 
     def lose(self) -> list[Frame]:
         """Packets between PES packets are missing."""
-        frames = self._end_unit() if self._aligned > 0 else []
+        frames = self._end_tail() + self._end_unit() if self._aligned > 0 else []
         self._forget()
         return frames
 
     def end(self) -> list[Frame]:
         """There is no more."""
-        return self._end_unit()
+        return self._end_tail() + self._end_unit()
 
     def _feed(self, payload: bytes, times_90k: Times | None) -> list[Frame]:
         whole = self._aligned >= _LEARNING
@@ -304,7 +304,17 @@ def _low_overhead(payload: bytes) -> bytes:
     """OBUs with size fields, of OBUs with start codes; older multiplexers write the former at once."""
     if not payload.startswith((START_CODE, _START_CODE)):
         return payload
-    return b"".join(av1.with_size(remove_emulation_prevention(obu)) for obu in split_annex_b(payload))
+    pieces = payload.split(_START_CODE, av1.OBUS_PER_TEMPORAL_UNIT_MAX)[1:]
+    return b"".join(_sized_obu(remove_emulation_prevention(piece)) for piece in pieces if piece)
+
+
+def _sized_obu(data: bytes) -> bytes:
+    """An OBU without the zero bytes that may stand behind it."""
+    if not data[0] & 0x02:  # obu_has_size_field
+        return av1.with_size(data.rstrip(b"\x00"))
+    start = 2 if data[0] & 0x04 else 1
+    size, start = av1.read_leb128(data, start)
+    return data[: start + size]
 
 
 def _h264_config(known: VideoConfig | None, payload: bytes) -> VideoConfig | None:
