@@ -73,6 +73,13 @@ async def test_index_is_a_master_of_video_and_audio(live: Broadcast) -> None:
     assert text.endswith("\nvideo.m3u8\n")
 
 
+async def test_low_latency_players_are_asked_to_stay_four_parts_behind(live: Broadcast) -> None:
+    text = await live.text("video.m3u8")
+
+    assert "#EXT-X-PART-INF:PART-TARGET=0.334" in text
+    assert re.search(r"#EXT-X-SERVER-CONTROL:.*PART-HOLD-BACK=1.336\b", text)
+
+
 @pytest.mark.parametrize("missing", ["video", "audio"])
 async def test_index_is_the_media_playlist_of_a_single_track(missing: str) -> None:
     broadcast = Broadcast(MadeStream(seconds=20, **{missing: None}))

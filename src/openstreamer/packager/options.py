@@ -19,6 +19,8 @@ class PackagerOptions:
       it left; at a 12-segment window that doubles the memory of every stream, and players join at most
       three target durations from the end. Three more segments cover a player that was about to fetch the
       oldest one; ``live_history`` buys the rest where it matters.
+    - ``part_hold_back_parts``: how far from the live edge low-latency players stay. Section 4.4.3.8 asks for
+      three parts at least; a fourth lets them bear a hiccup of one part more.
     - ``max_part_frames``, ``max_part_bytes``, ``max_segment_bytes``, ``max_window_bytes``: of one track.
       Times bound no memory: a source may send all its frames for the same instant. A window over its bound
       loses its oldest segments.
@@ -32,7 +34,7 @@ class PackagerOptions:
     history_segments: int = 0
     grace_segments: int = 3
     first_segment_target_s: float = 1.0
-    part_hold_back_parts: float = 3.0
+    part_hold_back_parts: float = 4.0
     max_waiters: int = 20_000
     max_part_frames: int = 1024
     max_part_bytes: int = 8 << 20

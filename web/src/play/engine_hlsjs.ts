@@ -11,7 +11,10 @@ const MEDIA_REPAIRS = 2;
  */
 const CONFIG: Partial<HlsConfig> = {
   lowLatencyMode: true,
-  maxLiveSyncPlaybackRate: 1.1,
+  // Off: its rule goes on and off several times a second, which is heard; see speed.ts.
+  maxLiveSyncPlaybackRate: 1,
+  // After a stall the target is farther away, by half a second each, up to a target duration.
+  liveSyncOnStallIncrease: 0.5,
   liveDurationInfinity: true,
   backBufferLength: 30,
   maxBufferLength: 30,

@@ -3,6 +3,7 @@ import { wireCopyButton } from "../common/copy";
 import { byId, make, setAttribute, setText } from "../common/dom";
 import { secondsShort } from "../common/format";
 import { escapeCode, hlsUrl } from "../common/urls";
+import { bufferedAheadS } from "./buffered";
 import type { Engine, EngineName, OnFailure } from "./engine";
 import { HlsjsEngine, hlsjsWorks } from "./engine_hlsjs";
 import { NativeEngine, nativeWorks } from "./engine_native";
@@ -92,16 +93,6 @@ function playlistUrl(code: string): string {
   return `/${escapeCode(code)}/index.m3u8${suffix}`;
 }
 
-function bufferedAheadS(): number | null {
-  const { buffered, currentTime } = video;
-  for (let i = 0; i < buffered.length; i += 1) {
-    if (buffered.start(i) <= currentTime + 0.1 && currentTime < buffered.end(i)) {
-      return buffered.end(i) - currentTime;
-    }
-  }
-  return null;
-}
-
 function frames(): { readonly dropped: number; readonly total: number } {
   const quality = video.getVideoPlaybackQuality?.();
   return { dropped: quality?.droppedVideoFrames ?? 0, total: quality?.totalVideoFrames ?? 0 };
@@ -148,7 +139,7 @@ function showFacts(view: SessionView): void {
   const { latencyS, targetLatencyS } = view.stats;
   const aim = targetLatencyS === null ? "" : `The player keeps ${targetLatencyS.toFixed(1)} s from the live edge.`;
   showFact("Latency", secondsShort(latencyS), `From the making of the picture, by this computer's clock. ${aim}`);
-  showFact("Buffer", secondsShort(bufferedAheadS()));
+  showFact("Buffer", secondsShort(bufferedAheadS(video)));
   showFact("Picture", video.videoWidth > 0 ? `${video.videoWidth}×${video.videoHeight}` : "–");
   showFact("Dropped frames", `${dropped} of ${total}`);
   showFact("Stalls", String(view.stalls));

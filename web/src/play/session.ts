@@ -2,8 +2,10 @@
  * Keeps one stream playing for ever: starts an engine when the stream is there, watches that the picture
  * moves, and starts over after every failure. It owns the video element's source; nothing else sets it.
  */
+import { bufferedAheadS } from "./buffered";
 import type { Engine, EngineName, EngineStats, Failure, OnFailure } from "./engine";
 import { look, type Sight } from "./probe";
+import { LiveSpeed } from "./speed";
 
 export type State =
   | "connecting" // looking for the stream
@@ -62,6 +64,9 @@ export class Session {
   private dry = false;
   private userPaused = false;
   private userWentBack = false;
+  private readonly speed = new LiveSpeed();
+  /** What this session set; another rate is the person's. */
+  private rateSet = 1;
   private firstPosition = 0;
   private lastPosition = 0;
   private movedAtMs = performance.now();
@@ -180,6 +185,7 @@ export class Session {
     this.dry = false;
     this.userWentBack = false;
     this.newestWhenSilent = null;
+    this.speed.reset();
     this.lastPosition = 0;
     this.movedAtMs = performance.now();
     this.become("connecting");
@@ -258,12 +264,25 @@ export class Session {
     const target = this.video.currentTime;
     if (this.hasPlayed && target < this.lastPosition - 1) this.userWentBack = true;
     else if (!this.isFarBehind()) this.userWentBack = false;
+    this.speed.reset();
   }
 
   private isFarBehind(): boolean {
     const { behindEdgeS, targetLatencyS } = this.engine?.stats() ?? NO_STATS;
     const target = targetLatencyS ?? TYPICAL_TARGET_S;
     return behindEdgeS !== null && behindEdgeS > Math.max(3 * target, target + 4);
+  }
+
+  /** Play a little faster or slower, to stay as far from the live edge as the playlist asks. */
+  private keepDistance(): void {
+    const { behindEdgeS, targetLatencyS } = this.engine?.stats() ?? NO_STATS;
+    const { playbackRate } = this.video;
+    const chosenByPerson = playbackRate !== 1 && playbackRate !== this.rateSet;
+    if (behindEdgeS === null || targetLatencyS === null || chosenByPerson) return;
+    if (this.userWentBack || this.isFarBehind()) this.speed.reset();
+    else this.speed.look(behindEdgeS - targetLatencyS, bufferedAheadS(this.video) ?? 0, targetLatencyS);
+    this.rateSet = this.speed.rate;
+    if (playbackRate !== this.rateSet) this.video.playbackRate = this.rateSet;
   }
 
   // -- the watch ----------------------------------------------------------------------------------
@@ -276,6 +295,7 @@ export class Session {
       this.moved();
       if (this.hasPlayed) this.become("playing");
       if (this.isFarBehind() && !this.userWentBack && !this.video.seeking) this.engine?.goLive();
+      this.keepDistance();
       return;
     }
     const silentMs = performance.now() - this.movedAtMs;

@@ -1,0 +1,1 @@
+"""Tests of the pages' scripts, run by Node.js."""
