@@ -123,6 +123,31 @@ def test_silence_ends_a_source_after_the_silence_window_and_not_before() -> None
     virtual(scenario)
 
 
+class PatientSource(PausingSource):
+    """One of segments: nothing may come for long."""
+
+    patience_s = 18.0
+
+
+def test_a_source_of_long_segments_may_be_silent_for_as_long_as_it_says() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        slow = PatientSource([second(0)], pause_s=17.0, then=[second(1)])
+        late = PatientSource([], pause_s=17.0, then=[second(0)])
+        rig = Rig(loop, [slow, late], silence_s=2.0)
+        task = loop.create_task(rig.ingest.run())
+        await asyncio.sleep(17.5 + 17.9)
+        assert not slow.closed
+        await asyncio.sleep(1.5)
+        assert slow.closed
+        assert "silent for 18 s" in rig.ingest.failures[-1].message
+        await asyncio.sleep(18.5)
+        assert rig.hub.end == 75
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual(scenario)
+
+
 def test_retries_back_off_to_thirty_seconds_and_never_stop() -> None:
     async def scenario(loop: VirtualTimeLoop) -> None:
         rig = Rig(loop, [])

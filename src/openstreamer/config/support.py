@@ -4,8 +4,8 @@ What is declared is stored and checked; the stream's ``runtime.reasons`` repeat 
 nobody waits for an output that cannot come.
 """
 
-from openstreamer.config.input_urls import PublishInput, RtmpInput, TestInput, scheme_of
-from openstreamer.config.models import Protocols, Stream
+from openstreamer.config.input_urls import HttpInput, PublishInput, RtmpInput, TestInput, scheme_of
+from openstreamer.config.models import Input, Protocols, Stream
 
 _DELIVERED = frozenset({"hls"})
 
@@ -19,8 +19,15 @@ def _inputs(stream: Stream) -> list[str]:
     return [
         f"input {each.priority}: {scheme_of(each.url)}:// inputs are not supported by this version"
         for each in stream.inputs_by_priority
-        if not isinstance(each.parsed_url, PublishInput | TestInput | RtmpInput)
+        if not _is_opened(each)
     ]
+
+
+def _is_opened(chosen: Input) -> bool:
+    match chosen.parsed_url:
+        case PublishInput() | TestInput() | RtmpInput() | HttpInput(kind="hls"):
+            return True
+    return False
 
 
 def _outputs(stream: Stream) -> list[str]:

@@ -6,7 +6,7 @@ frames; leaving it closes everything it opened. It knows no hub and no stream.
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
@@ -20,6 +20,7 @@ class SourceStatistics:
     received_packets: int = 0
     lost_packets: int = 0
     dropped_frames: int = 0
+    reconnects: int = 0  # connections after the first one, made without ending the source
 
     def __add__(self, other: "SourceStatistics") -> "SourceStatistics":
         return SourceStatistics(
@@ -27,6 +28,7 @@ class SourceStatistics:
             self.received_packets + other.received_packets,
             self.lost_packets + other.lost_packets,
             self.dropped_frames + other.dropped_frames,
+            self.reconnects + other.reconnects,
         )
 
 
@@ -72,3 +74,18 @@ class Source(Protocol):
     def arrived_ns(self) -> int | None:
         """When the oldest frame of the last batch came off the network (monotonic), where that is known."""
         ...
+
+
+@runtime_checkable
+class Patient(Protocol):
+    """A source that may say nothing for longer than others without being dead: one that pulls segments."""
+
+    @property
+    def patience_s(self) -> float:
+        """How long; it may change while the source is open."""
+        ...
+
+
+def patience_of(source: Source) -> float:
+    """How long ``source`` asks to be waited for, in seconds; 0 for sources that do not ask."""
+    return source.patience_s if isinstance(source, Patient) else 0.0

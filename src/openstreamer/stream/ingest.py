@@ -18,7 +18,7 @@ from openstreamer.failover.timeline import Timeline
 from openstreamer.hub import Hub, HubWriter
 from openstreamer.media.errors import SourceEnded, SourceError, SourceStalled
 from openstreamer.media.frame import Frame
-from openstreamer.sources.base import Source, SourceStatistics
+from openstreamer.sources.base import Source, SourceStatistics, patience_of
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.pace import Pace
 from openstreamer.stream.publish import PublishPoint
@@ -153,8 +153,9 @@ class Ingest:
         # A silent publisher is not sent away: its encoder may come back on the same connection, and until
         # then any other may take its slot over. The listener ends connections that are dead.
         pulls = self.point is None
+        first_frame_s = max(FIRST_FRAME_DEADLINE_S, patience_of(source))
         try:
-            async with asyncio.timeout(FIRST_FRAME_DEADLINE_S if pulls else None) as deadline:
+            async with asyncio.timeout(first_frame_s if pulls else None) as deadline:
                 frames = await source.receive()
                 timeline.begin_epoch()
                 due_ns(timeline.end_90k, self._clock_ns())  # what the first batch spans is part of the burst
@@ -175,13 +176,13 @@ class Ingest:
                             touch(now_ns)
                         now_s = loop.time()
                         if now_s >= recheck_at_s:
-                            silence_s = self.silence_s
+                            silence_s = max(self.silence_s, patience_of(source))
                             recheck_at_s = now_s + silence_s / SILENCE_CHECKS
                             deadline.reschedule(recheck_at_s + silence_s)
                         frames = await source.receive()
         except TimeoutError as err:
             if timeline.epoch == epoch_before:
-                what = f"no key frame within {FIRST_FRAME_DEADLINE_S:g} s"
+                what = f"no key frame within {first_frame_s:g} s"
             else:
                 what = f"silent for {silence_s:g} s"
             raise SourceStalled(f"{source.protocol}: connected, but {what}") from err

@@ -2,10 +2,11 @@
 
 from openstreamer.access.egress import EgressGuard
 from openstreamer.config.global_config import Ingestor
-from openstreamer.config.input_urls import RtmpInput, TestInput, scheme_of
+from openstreamer.config.input_urls import HttpInput, RtmpInput, TestInput, scheme_of
 from openstreamer.config.models import Input
 from openstreamer.media.errors import SourceRejected
 from openstreamer.sources.base import Source
+from openstreamer.sources.hls import HlsLimits, HlsSource
 from openstreamer.sources.outbound import Outbound
 from openstreamer.sources.rtmp_pull import RtmpPullSource
 from openstreamer.sources.testcard import TestcardSource
@@ -31,5 +32,12 @@ class SourceOpener:
                 return TestcardSource(settings)
             case RtmpInput() as rtmp:
                 return RtmpPullSource(self._outbound, rtmp, chosen)
+            case HttpInput(kind="hls") as http:
+                return self.open_hls(http, chosen)
             case _:
                 raise SourceRejected(f"{scheme_of(chosen.url)}:// inputs are not supported by this version")
+
+    def open_hls(self, http: HttpInput, chosen: Input) -> HlsSource:
+        """The source of an HLS input, also of one whose URL does not say that it is."""
+        limits = HlsLimits(max_segments_ahead=self.ingestor.hls_max_segment_buffer)
+        return HlsSource(self._outbound, http, chosen, limits=limits)
