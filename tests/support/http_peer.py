@@ -23,6 +23,7 @@ class Peer:
     """The other end of one request: writes raw bytes, waits until they are on their way."""
 
     request: Request
+    reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes) -> None:
@@ -34,6 +35,11 @@ class Peer:
         fields = {"Content-Length": str(len(body)), **{k.replace("_", "-"): v for k, v in headers.items()}}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         await self.send(f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1") + body)
+
+    async def left(self) -> None:
+        """Wait until the client has closed the connection."""
+        await self.reader.read()
+        self.cut()
 
     def cut(self) -> None:
         """Vanish."""
@@ -70,7 +76,7 @@ class HttpPeer:
         self.connections += 1
         self.writers.append(writer)
         while not writer.transport.is_closing():
-            peer = Peer(await read_request(reader), writer)
+            peer = Peer(await read_request(reader), reader, writer)
             self.requests.append(peer.request)
             await self.script(peer)
 

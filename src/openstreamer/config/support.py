@@ -25,7 +25,7 @@ def _inputs(stream: Stream) -> list[str]:
 
 def _is_opened(chosen: Input) -> bool:
     match chosen.parsed_url:
-        case PublishInput() | TestInput() | RtmpInput() | HttpInput(kind="hls"):
+        case PublishInput() | TestInput() | RtmpInput() | HttpInput():
             return True
     return False
 

@@ -7,7 +7,9 @@ from openstreamer.config.models import Input
 from openstreamer.media.errors import SourceRejected
 from openstreamer.sources.base import Source
 from openstreamer.sources.hls import HlsLimits, HlsSource
+from openstreamer.sources.http import HttpSource
 from openstreamer.sources.outbound import Outbound
+from openstreamer.sources.reconnecting import ReconnectingSource
 from openstreamer.sources.rtmp_pull import RtmpPullSource
 from openstreamer.sources.testcard import TestcardSource
 
@@ -31,11 +33,21 @@ class SourceOpener:
             case TestInput() as settings:
                 return TestcardSource(settings)
             case RtmpInput() as rtmp:
-                return RtmpPullSource(self._outbound, rtmp, chosen)
+                return ReconnectingSource(lambda: RtmpPullSource(self._outbound, rtmp, chosen))
             case HttpInput(kind="hls") as http:
                 return self.open_hls(http, chosen)
+            case HttpInput() as http:
+                return self._open_http(http, chosen)
             case _:
                 raise SourceRejected(f"{scheme_of(chosen.url)}:// inputs are not supported by this version")
+
+    def _open_http(self, http: HttpInput, chosen: Input) -> Source:
+        """The source of any other http URL: what it is, is seen when it is open."""
+
+        def connect() -> HttpSource:
+            return HttpSource(self._outbound, chosen, lambda playlist: self.open_hls(http, playlist))
+
+        return ReconnectingSource(connect, may_reconnect=lambda source: not source.is_playlist)
 
     def open_hls(self, http: HttpInput, chosen: Input) -> HlsSource:
         """The source of an HLS input, also of one whose URL does not say that it is."""
