@@ -1,6 +1,7 @@
 """PROGRAM-DATE-TIME tells when a picture came, over days and whatever the source's clock does."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -60,3 +61,10 @@ def test_a_stall_of_the_network_and_its_burst_leave_the_dates_alone() -> None:
 
     for media_s, date_ms in dates(60, stalled):
         assert date_ms == round(media_s * 1000)
+
+
+def test_dates_that_were_wrong_at_first_become_right_too_slowly_for_players_to_notice() -> None:
+    found = dates(120, lambda t: t * 1000 + (300 if t < 3 else 0))
+    steps = [after - before for (_, before), (_, after) in pairwise(found)]
+    assert all(abs(step - 2000) <= 2 for step in steps)
+    assert found[-1][1] - found[-1][0] * 1000 < 300 - 40

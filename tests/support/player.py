@@ -11,6 +11,7 @@ START_WITHIN_S = 30.0
 # Each entry: [milliseconds, event or "", position s, buffered ahead s]. A stall with a full buffer is the
 # decoder's or the machine's; one with an empty buffer and no gap between the entries is the server's.
 TRACE = """() => {
+  performance.setResourceTimingBufferSize(100000);
   const video = document.querySelector("video");
   window.trace = [];
   const note = (event) => {
@@ -22,6 +23,11 @@ TRACE = """() => {
   window.setInterval(() => note(""), 100);
 }"""
 TRACED_AROUND_MS = 2500
+# Of each request around that time: [path, began, waited for a connection, for an answer, for its end] in ms.
+REQUESTS = """() => performance.getEntriesByType("resource").map((entry) => [
+  new URL(entry.name).pathname + new URL(entry.name).search, Math.round(entry.fetchStart),
+  Math.round(entry.requestStart - entry.fetchStart), Math.round(entry.responseStart - entry.requestStart),
+  Math.round(entry.responseEnd - entry.responseStart)])"""
 
 
 class Player:
@@ -69,8 +75,9 @@ class Player:
         """What the page noted around each moment without a picture, for the reader of a failed test."""
         trace: list[list[Any]] = self.page.evaluate("window.trace")
         stalls = [entry[0] for entry in trace if entry[1] == "waiting"]
-        near = [entry for entry in trace if any(abs(entry[0] - stall) < TRACED_AROUND_MS for stall in stalls)]
-        return "\n".join(str(entry) for entry in near)
+        noted = trace + [[entry[1], "request", *entry] for entry in self.page.evaluate(REQUESTS)]
+        near = [entry for entry in noted if any(abs(entry[0] - stall) < TRACED_AROUND_MS for stall in stalls)]
+        return "\n".join(str(entry) for entry in sorted(near, key=lambda entry: entry[0]))
 
 
 def assert_watched(player: Player, began: dict[str, Any], *, size: tuple[int, int], seconds: float) -> None:

@@ -16,8 +16,10 @@ _DELTAS_TO_LEARN: Final = 3
 # PROGRAM-DATE-TIME follows a source whose clock does not run like ours. Frames can only come late, so the
 # least delay of the last segments is the truth. A burst after a network stall is shorter than they are.
 _CLOCK_SEGMENTS: Final = 5
-_CLOCK_STEP_MS: Final = 500  # an encoder that cannot keep up, not a drift: say the true time at once
-_CLOCK_SLEW: Final = 0.01  # of a segment's duration: fifty times the drift of a bad quartz
+_CLOCK_STEP_MS: Final = 1000  # an encoder that cannot keep up, not a drift: say the true time at once
+# Of a segment's duration: more than the drift of a bad quartz (200 ppm), and so little that players do not
+# notice. hls.js places segments by their dates: a date that moved by 20 ms made it leave out parts.
+_CLOCK_SLEW: Final = 0.0005
 
 
 class Openings:
@@ -35,7 +37,7 @@ class Openings:
         # The present segment is due to end this long after its start; the first one may be short.
         self._due_90k = round(min(options.first_segment_target_s, options.segment_target_s) * 90_000)
         # Wall clock of the present epoch: Unix milliseconds = offset + pts / 90.
-        self._clock_offset_ms: int | None = None
+        self._clock_offset_ms: float | None = None
         # The same of frames as they came: the least of the growing segment, and of those before it.
         self._least_offset_ms: int | None = None
         self._least_offsets_ms: deque[int] = deque(maxlen=_CLOCK_SEGMENTS)
@@ -65,12 +67,12 @@ class Openings:
             self._least_offsets_ms.append(self._least_offset_ms)
             self._least_offset_ms = None
         if before is not None and len(self._least_offsets_ms) == _CLOCK_SEGMENTS:
-            most_ms = round((pts_90k - before.pts_90k) / 90 * _CLOCK_SLEW)
+            most_ms = (pts_90k - before.pts_90k) / 90 * _CLOCK_SLEW
             behind_ms = min(self._least_offsets_ms) - known
             if behind_ms <= _CLOCK_STEP_MS:
                 behind_ms = max(-most_ms, min(most_ms, behind_ms))
             known = self._clock_offset_ms = known + behind_ms
-        return known + pts_90k // 90
+        return round(known) + pts_90k // 90
 
     def is_due(self, pts_90k: int, tolerance_90k: int) -> bool:
         """Whether a segment that ends at ``pts_90k`` is as long as it shall be, or nearly."""
