@@ -114,6 +114,8 @@ def test_help_explains(ok: Ok, command: tuple[str, ...], words: tuple[str, ...])
         (("check", "--rtmp", "x"), "--rtmp"),
         (("serve", "--config", "absent.yaml"), "absent.yaml: cannot be read"),
         (("export",), "there is no store at"),
+        (("import", "broken.yaml"), "broken.yaml: line 2: "),
+        (("serve", "--config", "broken.yaml"), "broken.yaml: is not YAML (line 2)"),
         (("import",), "FILE"),
         (("import", "absent.yaml"), "absent.yaml: No such file or directory"),
         (("user", "list"), "there is no store at"),
@@ -122,13 +124,51 @@ def test_help_explains(ok: Ok, command: tuple[str, ...], words: tuple[str, ...])
         (("user", "remove", "ann"), "there is no store at"),
     ],
 )
-def test_a_refusal_is_one_line_and_status_2(run: Run, arguments: tuple[str, ...], reason: str) -> None:
+def test_a_refusal_is_one_line_and_status_2(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    (tmp_path / "broken.yaml").write_text("a: 1\nb: [")
     done = run(*arguments, stdin="hunter2222\n")
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("openstreamer: ")
     assert reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("taken", "free", "setting"),
+    [("--http", "--rtmp", "server.http_addr"), ("--rtmp", "--http", "listeners.rtmp.port")],
+)
+def test_a_port_that_is_taken_is_one_line_that_names_the_setting(
+    tmp_path: Path, taken: str, free: str, setting: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        arguments = ["serve", "--no-demo", "--data-dir", "data", taken, address, free, "127.0.0.1:0"]
+        command = [sys.executable, "-m", "openstreamer", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"openstreamer: cannot listen on {address}: address already in use ({setting})\n"
+
+
+def test_an_export_that_cannot_be_written_names_the_file_that_was_asked_for(ok: Ok, run: Run) -> None:
+    ok("import", "-", stdin="streams: [{code: a}]")
+    done = run("export", "absent/all.yaml")
+    assert done.returncode == 2
+    assert done.stderr == "openstreamer: absent/all.yaml: cannot be written: No such file or directory\n"
+
+
+def test_an_unreachable_database_is_told_in_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        monkeypatch.setenv("OPENSTREAMER_DATABASE_URL", f"postgresql://ann:secret@127.0.0.1:{port}/x")
+        done = run("export")
+    assert done.returncode == 2
+    assert "secret" not in done.stderr
+    assert "Errno" not in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_damaged_store_is_one_line_and_status_2(run: Run, tmp_path: Path) -> None:

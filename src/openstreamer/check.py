@@ -4,6 +4,7 @@ Nothing is changed: the store is opened read-only and not migrated, ports are bo
 """
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -149,7 +150,7 @@ def _postgresql(url: str, shown: str) -> Finding:
                 "store", True, f"{shown}: the server answers (the database is opened at the start)"
             )
     except OSError as err:
-        return Finding("store", False, f"{shown} cannot be reached: {err}")
+        return Finding("store", False, f"{shown} cannot be reached: {err.strerror or err}")
 
 
 def _port(subject: str, address: Address) -> Finding:
@@ -162,7 +163,8 @@ def _port(subject: str, address: Address) -> Finding:
             listener.bind((address.host, address.port))
             listener.listen(1)
     except OSError as err:
-        return Finding(subject, False, f"{address}: {err.strerror or err} (is a server running already?)")
+        hint = " (is a server running already?)" if err.errno == errno.EADDRINUSE else ""
+        return Finding(subject, False, f"{address}: {err.strerror or err}{hint}")
     return Finding(subject, True, f"{address} is free")
 
 

@@ -202,7 +202,12 @@ def import_(
     """
     settings = load_settings(config_file=config, data_dir=data_dir)
     text = _read_import(file)
-    result = _with_store(settings, lambda store: store.import_yaml(text))
+    try:
+        result = _with_store(settings, lambda store: store.import_yaml(text))
+    except ConfigError as err:
+        if str(file) == "-":
+            raise
+        raise ConfigError(f"{file}: {err}", field=err.field, code=err.code) from err
     for kind in ("streams", "templates", "policies", "hooks", "users"):
         changes = getattr(result, kind)
         for verb in ("created", "updated", "deleted"):
@@ -340,6 +345,8 @@ def _write_private(file: Path, text: str) -> None:
             output.flush()
             os.fsync(output.fileno())
         temporary.replace(file)
+    except OSError as err:
+        raise ConfigError(f"{file}: cannot be written: {err.strerror}") from err
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -133,7 +133,9 @@ def _read_file(path: Path) -> dict[str, Any]:
     except OSError as err:
         raise ConfigError(f"{path}: cannot be read: {err.strerror}", field=str(path)) from err
     except (YAMLError, ValueError, RecursionError) as err:
-        raise ConfigError(f"{path}: is not YAML", field=str(path)) from err
+        mark = getattr(err, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark is not None else ""
+        raise ConfigError(f"{path}: is not YAML{where}", field=str(path)) from err
     if document is None:
         return {}
     if not isinstance(document, dict):

@@ -3,6 +3,7 @@
 import socket
 from typing import Any, Final
 
+from openstreamer.config.addresses import Address
 from openstreamer.media.errors import ConfigError
 
 BACKLOG: Final = 1024  # connections that the kernel completes while the loop is busy
@@ -25,9 +26,8 @@ def listening_socket(host: str, port: int, *, field: str = "server.http_addr") -
         return _listening(family, address)
     except OSError as err:
         reason = (err.strerror or str(err)).lower()
-        raise ConfigError(
-            f"cannot listen on {host}:{port}: {reason}", field=field, code="LISTEN_FAILED"
-        ) from err
+        message = f"cannot listen on {Address(host, port)}: {reason} ({field})"
+        raise ConfigError(message, field=field, code="LISTEN_FAILED") from err
 
 
 def _listening(family: int, address: tuple[Any, ...]) -> socket.socket:

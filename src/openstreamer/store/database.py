@@ -1,6 +1,7 @@
 """Opening the database, and the words for everything that can be wrong with it."""
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,7 +126,8 @@ def _store_error(location: Location, reason: str) -> StoreError:
     lowered = reason.lower()
     shown = location.shown
     if location.path is None:
-        return StoreError(f"the database {shown} cannot be used: {reason}", code="STORE_UNREACHABLE")
+        plain = re.sub(r"^\[Errno \d+\] ", "", reason)
+        return StoreError(f"the database {shown} cannot be used: {plain}", code="STORE_UNREACHABLE")
     if "not a database" in lowered or "malformed" in lowered or "unsupported file format" in lowered:
         return StoreError(
             f"{shown} is damaged ({reason}) and was left untouched. Restore a backup; or move the file away, "
