@@ -1,5 +1,6 @@
 """Transport streams for tests: made by our multiplexer or by ffmpeg, and cut up as a test needs it."""
 
+import random
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -84,10 +85,15 @@ def picture(
     dts_90k: int, *, key: bool, size: int = 100, track: Track = VIDEO, pts_90k: int | None = None
 ) -> Frame:
     """An H.264 frame of one slice that says it is the first of its picture, with all it needs when a key."""
-    nal = bytes((0x65 if key else 0x41, 0x88)) + bytes((0x55 + dts_90k // 3600 % 100,)) * (size - 6)
+    nal = bytes((0x65 if key else 0x41, 0x88)) + filling(size - 6, dts_90k)
     config = track.config
     assert isinstance(config, H264Config)
     sets = (*config.sps, *config.pps) if key else ()
     return Frame(
         track, dts_90k if pts_90k is None else pts_90k, dts_90k, key, to_length_prefixed((*sets, nal))
     )
+
+
+def filling(size: int, seed: int) -> bytes:
+    """Bytes that never repeat and have no zero among them."""
+    return random.Random(seed).randbytes(size).replace(b"\x00", b"\x01")

@@ -39,7 +39,8 @@ class AudioStream:
         self._partial = b""
         self._synced = False
         self._clock: SampleClock | None = None
-        self._next_90k: int | None = None
+        self._next_90k: int | None = None  # the time of the next frame
+        self._stamp_90k: int | None = None  # of the PES packet that the unfinished frame began in
         self._said: AudioConfig | None = None  # what the stream says, which may be less than what it is
         self._deciding = False
         self._undecided: list[tuple[bytes, int]] = []
@@ -49,11 +50,13 @@ class AudioStream:
         """The frames that one PES payload completes; ``times_90k`` are its PTS and DTS."""
         before = len(self._partial)
         data = self._partial + payload if before else payload
+        stamp_90k, next_stamp_90k = self._stamp_90k, times_90k[0] if times_90k else None
         self._partial = b""
-        stamp_90k = times_90k[0] if times_90k else None
         frames: list[Frame] = []
         for start, end in self._split(data):
-            if start >= before and stamp_90k is not None:
+            if start >= before:
+                stamp_90k, next_stamp_90k, before = next_stamp_90k, None, len(data)
+            if stamp_90k is not None:
                 self._next_90k, stamp_90k = stamp_90k, None
             try:
                 units = self._framing.units(data[start:end])
@@ -62,6 +65,8 @@ class AudioStream:
                 continue
             for unit in units:
                 frames += self._frames(unit)
+        begins_here = len(self._partial) <= len(payload)
+        self._stamp_90k = next_stamp_90k if begins_here else stamp_90k
         return frames
 
     def feed_damaged(self, payload: bytes, times_90k: tuple[int, int] | None) -> list[Frame]:
@@ -76,7 +81,7 @@ class AudioStream:
             self._statistics.dropped_frames += 1
         self._partial = b""
         self._synced = False
-        self._next_90k = None
+        self._next_90k = self._stamp_90k = None
         return []
 
     def end(self) -> list[Frame]:
