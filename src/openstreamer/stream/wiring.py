@@ -1,11 +1,15 @@
 """From the URL of an input to its source."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from openstreamer.access.egress import EgressGuard
 from openstreamer.config.global_config import Ingestor
-from openstreamer.config.input_urls import HttpInput, RtmpInput, TestInput, scheme_of
+from openstreamer.config.input_urls import FileInput, HttpInput, RtmpInput, TestInput, scheme_of
 from openstreamer.config.models import Input
 from openstreamer.media.errors import SourceRejected
 from openstreamer.sources.base import Source
+from openstreamer.sources.file import FileSource
 from openstreamer.sources.hls import HlsLimits, HlsSource
 from openstreamer.sources.http import HttpSource
 from openstreamer.sources.outbound import Outbound
@@ -18,10 +22,14 @@ class SourceOpener:
     """Makes the sources of a node's pull inputs, which share what connects them.
 
     ``ingestor`` may be replaced at any time; what it says holds for connections made from then on.
+    ``file_roots`` maps the names of mounts to the directories that files may be read from.
     """
 
-    def __init__(self, ingestor: Ingestor | None = None) -> None:
+    def __init__(
+        self, ingestor: Ingestor | None = None, file_roots: Mapping[str, Path] | None = None
+    ) -> None:
         self.ingestor = ingestor or Ingestor()
+        self._file_roots = file_roots or {}
         self._outbound = Outbound(EgressGuard(lambda: self.ingestor.allow_private_addresses))
 
     def open(self, chosen: Input) -> Source:
@@ -38,6 +46,8 @@ class SourceOpener:
                 return self.open_hls(http, chosen)
             case HttpInput() as http:
                 return self._open_http(http, chosen)
+            case FileInput() as file:
+                return FileSource(file, self._file_roots, program=chosen.program or None, pids=chosen.pids)
             case _:
                 raise SourceRejected(f"{scheme_of(chosen.url)}:// inputs are not supported by this version")
 

@@ -1,0 +1,171 @@
+"""The child process that reads with libav what our own readers do not: mkv, webm, avi, ogg …
+
+Run as ``python -m openstreamer.sources.file.libav_child PATH ONCE|LOOP``. It demuxes, and decodes nothing.
+Packets become frames of the packet model; ``{"end_of_pass": true}`` stands at the end of every pass, and an
+END record at the end of the last. The pipe blocks it while nobody takes what it has.
+
+libav must not open anything else: containers that name other files (playlists, concat) are no formats here,
+and ``file`` is its only protocol.
+"""
+
+import contextlib
+import socket
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+
+from openstreamer.media.clock import TICKS_PER_SECOND
+from openstreamer.media.errors import MediaError
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+from openstreamer.sources.child_entry import open_pipe
+from openstreamer.sources.file.libav_streams import StreamFrames, codec_of, stream_frames
+from openstreamer.wire.pipe import PipeEncoder
+
+FORMATS = (
+    "matroska,webm,avi,ogg,asf,mpeg,mpegts,mpegvideo,flv,live_flv,mov,mp4,wav,w64,aiff,caf,mxf,nut,aac,ac3,eac3,"
+    "mp3,h264,hevc,obu,ivf,flac,au"
+)
+MAX_STREAMS = 64
+MAX_HELD = 4_096  # frames before the first picture
+MAX_HELD_UNKNOWN = 256  # frames while a track does not show what it is
+BATCH_BYTES = 128 << 10  # sent in one go
+_VIDEO_ID, _FIRST_AUDIO_ID = 0, 1
+
+
+class Refused(Exception):  # noqa: N818 - reads so
+    """The file cannot be played; the message says why."""
+
+
+def main(arguments: list[str]) -> None:
+    """Send the file until its end, or for ever."""
+    pipe = open_pipe()
+    path, looped = arguments[0], arguments[1] == "LOOP"
+    out = PipeEncoder()
+    try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while True:
+                frames = _play(path, out, pipe)
+                out.send_message({"end_of_pass": True})
+                if not looped or not frames:
+                    break
+                pipe.sendall(out.data_to_send())
+            out.send_end("the file ended")
+            pipe.sendall(out.data_to_send())
+    except (Refused, av.FFmpegError, MediaError, OSError) as err:
+        with contextlib.suppress(OSError):
+            out.send_message({"refused": _words(err)})
+            pipe.sendall(out.data_to_send())
+
+
+def _play(path: str, out: PipeEncoder, pipe: socket.socket) -> int:
+    """One pass; returns how many frames it had."""
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    announced: tuple[Track, ...] = ()
+    count = pending_bytes = 0
+    with av.open(f"file:{path}", options=options) as container:
+        for tracks, frame in _frames(container):
+            if tracks != announced:
+                out.send_tracks(tracks)
+                announced = tracks
+            out.send_frame(frame)
+            count += 1
+            pending_bytes += len(frame.payload)
+            if pending_bytes >= BATCH_BYTES:
+                pipe.sendall(out.data_to_send())
+                pending_bytes = 0
+    return count
+
+
+def _frames(container: InputContainer) -> Iterator[tuple[tuple[Track, ...], Frame]]:
+    """The frames of a file and the tracks they go with; begins with a key frame of video, if there is video.
+
+    Frames are held back until all tracks are known. Sound from before the picture is left out.
+    """
+    chosen = _choose(container)
+    with_video = any(each.is_video for each in chosen.values())
+    start_90k: int | None = None
+    held: list[Frame] = []
+    for packet in container.demux([container.streams[index] for index in chosen]):
+        each = chosen[packet.stream_index]
+        frame = _frame(each, packet)
+        if frame is None:
+            continue
+        if start_90k is None and each.is_video:
+            start_90k = frame.dts_90k
+        held.append(frame)
+        tracks = tuple(other.track for other in chosen.values() if other.track is not None)
+        begun = start_90k is not None or not with_video
+        if not begun or (len(tracks) < len(chosen) and len(held) < MAX_HELD_UNKNOWN):
+            if len(held) >= MAX_HELD:
+                raise Refused("there is no key frame of video that can be decoded")
+            continue
+        for ready in held:
+            if ready.track.is_video or start_90k is None or ready.dts_90k >= start_90k:
+                ready.key = ready.key or not with_video  # without video all sound is random access
+                yield tracks, ready
+        held.clear()
+
+
+def _frame(each: StreamFrames, packet: "Packet[Any]") -> Frame | None:
+    pts, dts, base = packet.pts, packet.dts, packet.time_base
+    if base is None or (pts is None and dts is None):
+        return None
+    pts = dts if pts is None else pts
+    dts = pts if dts is None else dts
+    assert pts is not None
+    assert dts is not None
+    try:
+        return each.frame(_to_90k(pts, base), _to_90k(dts, base), packet.is_keyframe, bytes(packet))
+    except MediaError:
+        return None  # a damaged packet: the next one may be fine
+
+
+def _choose(container: InputContainer) -> dict[int, StreamFrames]:
+    """The first video stream and all audio streams, by index.
+
+    Raises :class:`Refused` when there are none, or none of a kind can be carried.
+    """
+    chosen: dict[int, StreamFrames] = {}
+    refused: dict[str, str] = {}
+    kinds: set[str] = set()
+    for stream in list(container.streams)[:MAX_STREAMS]:
+        kind: str = stream.type
+        if kind not in ("video", "audio") or stream.disposition & Disposition.attached_pic:
+            continue  # subtitles, data, cover pictures
+        if kind == "video" and kind in kinds:
+            continue
+        track_id = _VIDEO_ID if kind == "video" else _FIRST_AUDIO_ID + len(chosen)
+        frames = stream_frames(stream, track_id)
+        if frames is None:
+            refused.setdefault(kind, f"{kind}: {codec_of(stream)} is not supported")
+            continue
+        kinds.add(kind)
+        chosen[stream.index] = frames
+    for kind, words in refused.items():
+        if kind not in kinds:
+            raise Refused(words)
+    if not chosen:
+        raise Refused("there is neither video nor audio in it")
+    return chosen
+
+
+def _to_90k(time: int, base: Fraction) -> int:
+    """To the nearest; ties go up."""
+    return (2 * time * base.numerator * TICKS_PER_SECOND + base.denominator) // (2 * base.denominator)
+
+
+def _words(err: Exception) -> str:
+    if isinstance(err, av.FFmpegError):
+        return f"libav cannot read it: {err.strerror}"
+    return str(err)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,169 @@
+"""Pass after pass of the same file on one rising clock, picture and sound together for ever. Pure.
+
+All tracks of a pass are moved by the same amount, so their offset never changes. The amount is the length of
+the presentation: from where it begins to where its longest track ends.
+"""
+
+from fractions import Fraction
+from operator import is_not
+
+from openstreamer.media.clock import TICKS_PER_SECOND
+from openstreamer.media.errors import MediaError
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+
+DEFAULT_STEP_90K = 3_600  # a file of one picture
+LONGEST_STEP_90K = TICKS_PER_SECOND  # what the last picture may claim
+_SAME_90K = 2  # what rounding to ticks can make of a length
+_KEPT_TRACKS = 64  # of a file that changes its parameters now and then
+
+
+class _TrackLength:
+    """What one track is long in one pass."""
+
+    __slots__ = (
+        "end_90k",
+        "exact_90k",
+        "first_90k",
+        "first_dts_90k",
+        "frames",
+        "is_video",
+        "last_dts_90k",
+        "step_90k",
+    )
+
+    def __init__(self, frame: Frame) -> None:
+        self.is_video = frame.track.is_video
+        self.first_90k = frame.pts_90k
+        self.first_dts_90k = self.last_dts_90k = frame.dts_90k
+        self.end_90k = frame.pts_90k
+        self.step_90k = DEFAULT_STEP_90K
+        self.exact_90k = Fraction(0)  # by counting samples or pictures
+        self.frames = 0
+
+    def add(self, frame: Frame) -> int:
+        """Returns how long the frame lasts."""
+        step = frame.dts_90k - self.last_dts_90k
+        if 0 < step <= LONGEST_STEP_90K:
+            self.step_90k = step
+        self.last_dts_90k = frame.dts_90k
+        self.first_90k = min(self.first_90k, frame.pts_90k)
+        lasts_90k = self._duration_90k(frame)
+        whole_90k = round(lasts_90k)
+        self.end_90k = max(self.end_90k, frame.pts_90k + whole_90k)
+        self.exact_90k += lasts_90k
+        self.frames += 1
+        return whole_90k
+
+    def _duration_90k(self, frame: Frame) -> Fraction | int:
+        """What samples or the frame rate say; of pictures the distance, where that says something else."""
+        track = frame.track
+        if not self.is_video:
+            audio = track.audio
+            try:
+                return Fraction(audio.samples_in(frame.payload) * TICKS_PER_SECOND, audio.timescale)
+            except MediaError:
+                return 0
+        rate = track.video.frame_rate
+        if not rate:
+            return self.step_90k
+        declared = TICKS_PER_SECOND / rate
+        return declared if not self.frames or abs(declared - self.step_90k) <= _SAME_90K else self.step_90k
+
+    @property
+    def length_90k(self) -> Fraction:
+        """From the first presentation to the end of the last: exact where counting says so."""
+        measured = self.end_90k - self.first_90k
+        return self.exact_90k if abs(self.exact_90k - measured) <= _SAME_90K else Fraction(measured)
+
+
+class PassClock:
+    """Feed ``place`` with the frames of a pass in decoding order, and ``end_pass`` at its end."""
+
+    def __init__(self) -> None:
+        self.passes = 0
+        self.dropped_frames = 0
+        self._offset_90k = Fraction(0)
+        self._lengths: dict[int, _TrackLength] = {}
+        self._ends_90k: dict[int, int] = {}  # of each track on the common clock
+        self._known: dict[Track, Track] = {}
+        self._last: dict[int, tuple[Track, Track]] = {}
+        self._announced: tuple[Track, ...] = ()
+        self._announced_of: tuple[Track, ...] = ()
+
+    @property
+    def pass_frames(self) -> int:
+        """How many frames this pass had so far."""
+        return sum(length.frames for length in self._lengths.values())
+
+    @property
+    def end_90k(self) -> int:
+        """Where the last frame of all tracks ends so far."""
+        return max(self._ends_90k.values(), default=0)
+
+    def tracks(self, tracks: tuple[Track, ...]) -> tuple[Track, ...]:
+        """The same tracks as the objects they were in earlier passes: a new object would be a change."""
+        if tracks is not self._announced_of:
+            found = tuple(self._same(track) for track in tracks)
+            self._announced_of = tracks
+            if len(found) != len(self._announced) or any(map(is_not, found, self._announced)):
+                self._announced = found
+        return self._announced
+
+    def place(self, frames: list[Frame]) -> list[Frame]:
+        """Give frames their place on the common clock. Sound that a pass has before the beginning of its
+        presentation (the priming of an encoder) is left out in all passes but the first."""
+        return [frame for frame in frames if self._place(frame)]
+
+    def end_pass(self) -> None:
+        """What follows is the same file from its beginning."""
+        lengths = self._lengths
+        self._lengths = {}
+        self.passes += 1
+        if lengths:
+            self._offset_90k += _length_90k(lengths)
+
+    def _place(self, frame: Frame) -> bool:
+        frame.track = track = self._same(frame.track)
+        length = self._lengths.get(track.id)
+        if length is None:
+            length = self._lengths[track.id] = _TrackLength(frame)
+        lasts_90k = length.add(frame)
+        offset_90k = round(self._offset_90k)
+        frame.pts_90k += offset_90k
+        frame.dts_90k += offset_90k
+        ends_90k = self._ends_90k.get(track.id)
+        again = self.passes and ends_90k is not None and not track.is_video
+        if again and frame.pts_90k + lasts_90k // 2 < (ends_90k or 0):
+            self.dropped_frames += 1
+            return False
+        self._ends_90k[track.id] = max(frame.pts_90k + lasts_90k, ends_90k or frame.pts_90k)
+        return True
+
+    def _same(self, track: Track) -> Track:
+        last = self._last.get(track.id)
+        if last is not None and last[0] is track:  # nearly always, and without a hash
+            return last[1]
+        if len(self._known) >= _KEPT_TRACKS and track not in self._known:
+            self._known.clear()
+        same = self._known.setdefault(track, track)
+        self._last[track.id] = (track, same)
+        return same
+
+
+def _length_90k(lengths: dict[int, _TrackLength]) -> Fraction:
+    """From the beginning of the presentation to the end of its longest track.
+
+    Times before 0 are not presented (edit lists, priming), unless there is nothing else. No picture may be
+    decoded before the one in front of it.
+    """
+    begin_90k = min(length.first_90k for length in lengths.values())
+    if begin_90k < 0 < max(length.end_90k for length in lengths.values()):
+        begin_90k = 0
+    ends = [length.first_90k + length.length_90k - begin_90k for length in lengths.values()]
+    decoded = [
+        length.last_dts_90k + length.step_90k - length.first_dts_90k - _SAME_90K
+        for length in lengths.values()
+        if length.is_video
+    ]
+    return max(*ends, *map(Fraction, decoded), Fraction(1))

@@ -1,0 +1,200 @@
+"""Pass after pass over a file, without blocking the event loop: our readers in a thread, libav in a child."""
+
+import asyncio
+import functools
+from collections import deque
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from openstreamer.media.errors import SourceRejected, SourceStalled, SourceUnreachable
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+from openstreamer.sources.child import ChildDied, ChildLimits, ChildProcess
+from openstreamer.sources.file.opening import MediaFile
+from openstreamer.sources.file.readers import Container, PassReader, open_pass
+from openstreamer.wire.pipe import End, Hello, Message, PipeEvent, TracksAnnounced
+
+CHILD_MODULE = "openstreamer.sources.file.libav_child"
+READ_DEADLINE_S = 10.0  # a disk that answers later is a network mount whose server is gone
+CHILD_DEADLINE_S = 10.0  # starting, or finding the next packet
+CHILD_PENDING_BYTES = 1 << 20
+CHILD_ADDRESS_SPACE_BYTES = 4 << 30  # a hostile file must not take the machine's memory
+
+_Result = TypeVar("_Result")
+
+
+class RunBlocking(Protocol):
+    """Runs a function that blocks, off the event loop: :func:`asyncio.to_thread`, or another way in tests."""
+
+    def __call__(self, work: Callable[[], _Result], /) -> Awaitable[_Result]: ...
+
+
+class Passes(Protocol):
+    """The frames of a file, over and over."""
+
+    dropped_frames: int
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks known so far."""
+        ...
+
+    async def read(self) -> list[Frame] | None:
+        """The next frames, perhaps none; ``None`` at the end of a pass: the next call begins another."""
+        ...
+
+
+async def within_deadline(work: Awaitable[_Result], name: str) -> _Result:
+    """Wait for a read of the disk, but not for ever."""
+    try:
+        async with asyncio.timeout(READ_DEADLINE_S):
+            return await work
+    except TimeoutError as err:
+        raise SourceStalled(f"file: {name}: the disk did not answer for {READ_DEADLINE_S:g} s") from err
+
+
+class OwnPasses:
+    """Passes by our own readers."""
+
+    def __init__(
+        self,
+        file: MediaFile,
+        container: Container,
+        run_blocking: RunBlocking,
+        *,
+        program: int | None,
+        pids: list[int],
+    ) -> None:
+        self.dropped_frames = 0
+        self._file = file
+        self._open = functools.partial(open_pass, file, container, program, pids)
+        self._run_blocking = run_blocking
+        self._reader: PassReader | None = None
+        self._tracks: tuple[Track, ...] = ()
+        self._passes = 0
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """See :class:`Passes`."""
+        return self._tracks
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """The file is the source's."""
+
+    async def read(self) -> list[Frame] | None:
+        """See :class:`Passes`."""
+        frames, reader = await within_deadline(self._run_blocking(self._read), self._file.name)
+        self._reader = reader
+        self._tracks = reader.tracks
+        if frames is None:
+            self.dropped_frames += reader.statistics.dropped_frames
+            self._reader = None
+            self._passes += 1
+        return frames
+
+    def _read(self) -> tuple[list[Frame] | None, PassReader]:
+        """Blocks. Touches nothing that the event loop does, but the reader, which is one's or the other's."""
+        reader = self._reader
+        if reader is None:
+            if self._passes:
+                self._file.check_unchanged()
+            reader = self._open()
+        return reader.read(), reader
+
+
+class LibavPasses:
+    """Passes by libav, in a child process: what a file can do to it costs the child."""
+
+    def __init__(
+        self, file: MediaFile, *, loop: bool, run_blocking: RunBlocking, child: ChildProcess | None = None
+    ) -> None:
+        self.dropped_frames = 0
+        self.child = child or ChildProcess(
+            CHILD_MODULE,
+            (str(file.path), "LOOP" if loop else "ONCE"),
+            name="the reader of files",
+            limits=ChildLimits(
+                pending_bytes=CHILD_PENDING_BYTES, address_space_bytes=CHILD_ADDRESS_SPACE_BYTES
+            ),
+        )
+        self._file = file
+        self._run_blocking = run_blocking
+        self._tracks: tuple[Track, ...] = ()
+        self._events: deque[PipeEvent] = deque()
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """See :class:`Passes`."""
+        return self._tracks
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.child.__aenter__()
+        except ChildDied as err:
+            raise SourceUnreachable(f"file: {self._file.name}: {err}") from err
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.child.__aexit__(exc_type, exc, tb)
+
+    async def read(self) -> list[Frame] | None:
+        """See :class:`Passes`."""
+        if not self._events:
+            self._events.extend(await self._receive())
+        frames: list[Frame] = []
+        while self._events:
+            event = self._events[0]
+            if isinstance(event, Frame):
+                frames.append(event)
+            elif frames:
+                return frames  # what is next holds for what comes after these
+            elif self._handle(event):
+                self._events.popleft()
+                await within_deadline(self._run_blocking(self._file.check_unchanged), self._file.name)
+                return None
+            self._events.popleft()
+        return frames
+
+    async def _receive(self) -> list[PipeEvent]:
+        try:
+            async with asyncio.timeout(CHILD_DEADLINE_S):
+                return await self.child.receive()
+        except TimeoutError as err:
+            raise SourceStalled(
+                f"file: {self._file.name}: its reader said nothing for {CHILD_DEADLINE_S:g} s"
+            ) from err
+        except ChildDied as err:
+            raise SourceUnreachable(f"file: {self._file.name}: {err}") from err
+
+    def _handle(self, event: PipeEvent) -> bool:
+        """Follow what is no frame; whether a pass is over."""
+        match event:
+            case TracksAnnounced(tracks):
+                self._tracks = tracks
+            case Message(body):
+                return self._handle_message(body)
+            case End() | Hello() | Frame():
+                pass
+        return False
+
+    def _handle_message(self, body: dict[str, Any]) -> bool:
+        match body:
+            case {"refused": str(reason)}:
+                raise SourceRejected(f"file: {self._file.name}: {reason}")
+            case {"end_of_pass": True}:
+                return True
+        return False
