@@ -152,7 +152,7 @@ async def _assemble(
     )
     if (rtmp := settings.rtmp_address(config)) is not None:
         node.rtmp = await stack.enter_async_context(RtmpListener(rtmp.host, rtmp.port, guard.offer_publisher))
-    if certificate is not None and (rtmps := _rtmps_address(rtmp, config)) is not None:
+    if certificate is not None and (rtmps := settings.rtmps_address(config)) is not None:
         node.rtmps = await stack.enter_async_context(
             RtmpListener(rtmps.host, rtmps.port, guard.offer_publisher, ssl_context=certificate.context(()))
         )
@@ -161,16 +161,6 @@ async def _assemble(
         HttpListener(Router(control, media), http.host, http.port, ssl_context=context)
     )
     return node
-
-
-def _rtmps_address(rtmp: Address | None, config: GlobalConfig) -> Address | None:
-    """RTMPS listens on the host of RTMP, on a port of its own: a free one when RTMP was told to find one and
-    nobody named another."""
-    if rtmp is None:
-        return None
-    listener = config.listeners.rtmp
-    chosen = rtmp.port == 0 and "tls_port" not in listener.model_fields_set
-    return Address(rtmp.host, 0 if chosen else listener.tls_port)
 
 
 def _write_ready_file(path: Path, node: NodeView) -> None:

@@ -65,6 +65,8 @@ def run_checks(settings: ServeSettings) -> Iterator[Finding]:
     yield _port("HTTP port", settings.http_address(global_config))
     rtmp = settings.rtmp_address(global_config)
     yield Finding("RTMP port", True, "switched off") if rtmp is None else _port("RTMP port", rtmp)
+    if (rtmps := settings.rtmps_address(global_config)) is not None:
+        yield _port("RTMPS port", rtmps)
     yield _tls(global_config)
     yield _libraries()
     yield from _encoders()

@@ -104,6 +104,21 @@ def test_the_stored_configuration_decides_where_the_start_says_nothing() -> None
     assert load_settings(environ={}, rtmp=":7").rtmp_address(stored) == Address("0.0.0.0", 7)
 
 
+def test_rtmps_has_a_port_of_its_own_once_there_is_a_certificate() -> None:
+    tls = {"server": {"tls": {"cert": "/c.pem", "key": "/k.pem"}}}
+    stored = parse(GlobalConfig, tls)
+    usual = load_settings(environ={})
+    assert usual.rtmps_address(GlobalConfig()) is None
+    assert usual.rtmps_address(stored) == Address("0.0.0.0", 1936)
+    assert (
+        usual.rtmps_address(parse(GlobalConfig, {**tls, "listeners": {"rtmp": {"enabled": False}}})) is None
+    )
+    free = load_settings(environ={}, rtmp="127.0.0.1:0")
+    assert free.rtmps_address(stored) == Address("127.0.0.1", 0)
+    named = parse(GlobalConfig, {**tls, "listeners": {"rtmp": {"tls_port": 1999}}})
+    assert free.rtmps_address(named) == Address("127.0.0.1", 1999)
+
+
 def test_a_database_url_replaces_the_file() -> None:
     settings = load_settings(environ={"OPENSTREAMER_DATABASE_URL": "postgresql://u:p@db/os"})
     assert settings.store_location == "postgresql://u:p@db/os"

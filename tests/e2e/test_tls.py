@@ -1,6 +1,5 @@
 """TLS on both ports, and users of the API: configured as an operator does, used by real clients."""
 
-import socket
 import ssl
 import subprocess
 import sys
@@ -59,18 +58,15 @@ def forgiving_browser() -> Iterator[Browser]:
 @pytest.fixture
 def secure_server(server: Server, certificate: tuple[Path, Path]) -> Server:
     """A server that was told over the API to use TLS, and restarted."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    document = {
-        "server": {"tls": {"cert": str(certificate[0]), "key": str(certificate[1])}},
-        "listeners": {"rtmp": {"tls_port": port}},
-    }
+    document = {"server": {"tls": {"cert": str(certificate[0]), "key": str(certificate[1])}}}
     answer = httpx.post(server.url("/config"), json=document, timeout=15)
     assert answer.status_code == 200, answer.text
+    assert answer.json()["restart_required"] == ["server.tls"]
     server.put_stream("news")
     assert server.stop() == 0
+    server.rtmp = ""  # a free port, and so another for RTMPS
     server.start()
-    assert server.rtmps.endswith(f":{port}")
+    assert f"rtmps://{server.rtmps}/live/" in server.log()
     return server
 
 

@@ -82,6 +82,16 @@ class ServeSettings:
         listener = stored.listeners.rtmp
         return Address(listener.listen_host, listener.port) if listener.enabled else None
 
+    def rtmps_address(self, stored: GlobalConfig) -> Address | None:
+        """Where RTMPS listens, None without TLS or RTMP: on the host of RTMP and a port of its own, a free
+        one when RTMP was told to find one and nobody named another."""
+        rtmp = self.rtmp_address(stored)
+        if rtmp is None or not stored.server.tls.cert:
+            return None
+        listener = stored.listeners.rtmp
+        is_free = rtmp.port == 0 and "tls_port" not in listener.model_fields_set
+        return Address(rtmp.host, 0 if is_free else listener.tls_port)
+
 
 DEFAULT_HTTP: Final = Address(LISTEN_HOST, HTTP_PORT)
 DEFAULT_RTMP: Final = Address(LISTEN_HOST, RTMP_PORT)

@@ -61,7 +61,8 @@ class RtmpListener:
             ConfigError: the address cannot be resolved or bound.
         """
         protocol = "rtmp" if self._ssl_context is None else "rtmps"
-        self._socket = listening_socket(self._host, self._port, field="listeners.rtmp.port")
+        setting = "port" if self._ssl_context is None else "tls_port"
+        self._socket = listening_socket(self._host, self._port, field=f"listeners.rtmp.{setting}")
         self._service = RtmpService(self._offer, self._limits, protocol)
         self._address = _address_of(self._socket.getsockname())
         self._start_accepting()
