@@ -41,6 +41,10 @@ class Peer:
         await self.reader.read()
         self.cut()
 
+    async def hang(self) -> None:
+        """Say nothing until the client goes away."""
+        await self.reader.read()
+
     def cut(self) -> None:
         """Vanish."""
         self.writer.transport.abort()

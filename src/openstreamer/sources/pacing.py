@@ -21,7 +21,7 @@ class Pacer:
 
     The first frame is due at once, unless ``start`` said otherwise. A time that jumps by more than 2 s goes
     on where the frame before was due. A consumer that comes late by more than ``late_s`` loses that time for
-    good.
+    good. ``speed`` is how many seconds of media go in a second.
     """
 
     __slots__ = (
@@ -31,22 +31,23 @@ class Pacer:
         "_last_90k",
         "_late_s",
         "_newest_90k",
+        "_normal_ticks_per_s",
         "_ticks_per_s",
     )
 
-    def __init__(self, *, late_s: float = LATE_S) -> None:
+    def __init__(self, *, late_s: float = LATE_S, speed: float = 1.0) -> None:
         self._late_s = late_s
         self._anchor_90k: int | None = None
         self._anchor_s = 0.0
-        self._ticks_per_s = float(TICKS_PER_SECOND)
+        self._ticks_per_s = self._normal_ticks_per_s = TICKS_PER_SECOND * speed
         self._newest_90k = 0
         self._last_90k: dict[int, int] = {}
         self._caught_up = True
 
     @property
     def rate(self) -> float:
-        """Media seconds per second: 1, or a little more or less while ``steer`` corrects."""
-        return self._ticks_per_s / TICKS_PER_SECOND
+        """1, or a little more or less while ``steer`` corrects."""
+        return self._ticks_per_s / self._normal_ticks_per_s
 
     def start(self, dts_90k: int, due_s: float) -> None:
         """Let ``dts_90k`` be due at ``due_s``. When that is in the past, everything due until now goes at
@@ -61,7 +62,7 @@ class Pacer:
         self._anchor_90k += round((now_s - self._anchor_s) * self._ticks_per_s)
         self._anchor_s = now_s
         correction = (ahead_s - target_s) / STEER_OVER_S
-        self._ticks_per_s = TICKS_PER_SECOND * (1.0 + max(-MAX_STEER, min(MAX_STEER, correction)))
+        self._ticks_per_s = self._normal_ticks_per_s * (1.0 + max(-MAX_STEER, min(MAX_STEER, correction)))
 
     def due_s(self, frame: Frame, now_s: float) -> float:
         """When ``frame`` is due; in the past when it is late. Asking again for the same frame is fine."""

@@ -54,16 +54,24 @@ class Follower:
 
     ``near`` is where another rendition of the same stream begins: this one begins with the segment that
     covers the same moment. ``skipped`` counts segments that could not be had, or are gaps; ``changed_s`` is
-    when the playlist last had anything new.
+    when the playlist last had anything new, ``start`` where and ``begun_s`` when it was begun.
     """
 
-    def __init__(self, *, low_latency: bool = True, near: Position | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        low_latency: bool = True,
+        near: Position | None = None,
+        stale_least_s: float = STALE_LEAST_S,
+    ) -> None:
         self.playlist: MediaPlaylist | None = None
         self.start: Position | None = None
+        self.begun_s = 0.0
         self.skipped = 0
         self.restarts = 0
         self._allow_low_latency = low_latency
         self._near = near
+        self._stale_least_s = stale_least_s
         self._next = (0, 0)  # media sequence number, parts of it that are done
         self._from_first_part = True
         self._discontinuity_shift = 0
@@ -90,7 +98,7 @@ class Follower:
         before = self.playlist
         if before is None:
             self.changed_s = now_s
-            self._begin(playlist)
+            self._begin(playlist, now_s)
             return
         if playlist.next_msn < before.next_msn:
             if self._is_restart(before, playlist):
@@ -178,7 +186,7 @@ class Follower:
     @property
     def stale_s(self) -> float:
         """When the playlist counts as stalled unless it changes."""
-        return self.changed_s + max(STALE_TARGETS * self.target_s, STALE_LEAST_S)
+        return self.changed_s + max(STALE_TARGETS * self.target_s, self._stale_least_s)
 
     @property
     def patience_s(self) -> float:
@@ -210,12 +218,12 @@ class Follower:
         self._discontinuity_shift = 0
         self._unchanged = 0
         self.changed_s = now_s
-        self._begin(playlist)
+        self._begin(playlist, now_s)
 
     # ------------------------------------------------------------------ where to begin
 
-    def _begin(self, playlist: MediaPlaylist) -> None:
-        self.playlist = playlist
+    def _begin(self, playlist: MediaPlaylist, now_s: float) -> None:
+        self.playlist, self.begun_s = playlist, now_s
         found = place(playlist, near=self._near, low_latency=self.low_latency)
         self._next = (found.msn, found.part)
         self._from_first_part = found.part == 0

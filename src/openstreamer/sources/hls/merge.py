@@ -52,8 +52,8 @@ class _Queue:
 class FrameMerger:
     """Queues per rendition in; frames in time order, due now, out."""
 
-    def __init__(self, renditions: int) -> None:
-        self.pacer = Pacer()
+    def __init__(self, renditions: int, pacer: Pacer | None = None) -> None:
+        self.pacer = pacer or Pacer()
         self.dropped_frames = 0
         self.queued_bytes = 0
         self._queues = [_Queue() for _ in range(renditions)]

@@ -9,6 +9,7 @@ keeping that distance. What is on demand is given out in real time from its begi
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
@@ -28,6 +29,7 @@ from openstreamer.sources.hls.segments import SegmentReader
 from openstreamer.sources.hls.web import HlsLimits, HlsWeb, resolve, without_fields
 from openstreamer.sources.http_client import HttpClient, HttpOptions, input_url
 from openstreamer.sources.outbound import Outbound
+from openstreamer.sources.pacing import Pacer
 from openstreamer.wire.m3u8_documents import MediaPlaylist, MultivariantPlaylist, Playlist
 
 MASTER_DEPTH: Final = 2  # multivariant playlists that name one another; the specification knows one
@@ -37,12 +39,19 @@ PARTS_AHEAD: Final = 1.5  # of a low-latency stream: one that is given out, half
 class HlsSource:
     """A :class:`~openstreamer.sources.base.Source` that pulls HLS.
 
-    ``http`` and ``chosen`` are the input as it is declared.
+    ``http`` and ``chosen`` are the input as it is declared; ``speed`` gives frames out faster than real time.
     """
 
     def __init__(
-        self, outbound: Outbound, http: HttpInput, chosen: Input, *, limits: HlsLimits | None = None
+        self,
+        outbound: Outbound,
+        http: HttpInput,
+        chosen: Input,
+        *,
+        limits: HlsLimits | None = None,
+        speed: float = 1.0,
     ) -> None:
+        self._speed = speed
         self._limits = limits or HlsLimits()
         self._wanted_variant = http.endpoint.parameter(VARIANT_PARAMETER)
         self._entry_url = without_fields(input_url(chosen), (VARIANT_PARAMETER,))  # it is for this server
@@ -143,53 +152,36 @@ class HlsSource:
 
     async def _open(self) -> None:
         choice = parse_choice(self._wanted_variant)
-        url, found_url, imported = self._entry_url, self._entry_url, dict[str, str]()
-        alternative: str | None = None  # the URL of a playlist of sound
-        requested_s = self._clock_s()
-        playlist, found_url = await self._load(url, imported)
+        found = await self._load(self._entry_url, {})
+        sound_url: str | None = None
         for _ in range(MASTER_DEPTH):
-            if not isinstance(playlist, MultivariantPlaylist):
+            if not isinstance(found.playlist, MultivariantPlaylist):
                 break
-            chosen = choose(playlist, choice)
-            imported = dict(playlist.variables)
+            chosen = choose(found.playlist, choice)
+            imported = dict(found.playlist.variables)
             if chosen.audio is not None:
-                alternative = resolve(found_url, chosen.audio.uri)
-            url = resolve(found_url, chosen.variant.uri)
+                sound_url = resolve(found.url, chosen.audio.uri)
+            found = await self._load(resolve(found.url, chosen.variant.uri), imported)
             choice = VariantChoice()
-            requested_s = self._clock_s()
-            playlist, found_url = await self._load(url, imported)
-        media = _require_media(playlist, found_url)
-        main = self._add(
-            Follower(), media, requested_s, url, found_url, imported, with_sound=alternative is None
-        )
-        if alternative is not None:
-            url = alternative
-            requested_s = self._clock_s()
-            playlist, found_url = await self._load(url, imported)
-            media = _require_media(playlist, found_url)
-            follower = Follower(near=main.follower.start)
-            self._add(follower, media, requested_s, url, found_url, imported, with_picture=False)
-        self._merger = FrameMerger(len(self._renditions))
+        stale_least_s = self._limits.stale_least_s
+        main = self._add(found, Follower(stale_least_s=stale_least_s), with_sound=sound_url is None)
+        if sound_url is not None:
+            follower = Follower(stale_least_s=stale_least_s, near=main.follower.start)
+            self._add(await self._load(sound_url, found.imported), follower, with_picture=False)
+        self._merger = FrameMerger(len(self._renditions), Pacer(speed=self._speed))
 
-    async def _load(self, url: str, imported: dict[str, str]) -> tuple[Playlist, str]:
+    async def _load(self, url: str, imported: dict[str, str]) -> "_Loaded":
+        requested_s = self._clock_s()
         try:
-            return await self._web.playlist(url, imported=imported)
+            playlist, came_from = await self._web.playlist(url, imported=imported)
         except RemoteProtocolError as err:
             raise SourceRejected(f"hls: {redact_url(url)}: {err}") from err
+        return _Loaded(playlist, url, came_from, imported, requested_s)
 
     def _add(
-        self,
-        follower: Follower,
-        media: MediaPlaylist,
-        requested_s: float,
-        url: str,
-        found_url: str,
-        imported: dict[str, str],
-        *,
-        with_picture: bool = True,
-        with_sound: bool = True,
+        self, found: "_Loaded", follower: Follower, *, with_picture: bool = True, with_sound: bool = True
     ) -> Rendition:
-        follower.loaded(media, requested_s, self._clock_s())
+        follower.loaded(found.media(), found.requested_s, self._clock_s())
         reader = SegmentReader(
             wanted=lambda is_video: with_picture if is_video else with_sound,
             program=self._program,
@@ -200,9 +192,9 @@ class HlsSource:
             self._web,
             self,
             reader,
-            first_url=url,
-            url=found_url,
-            imported=imported,
+            first_url=found.asked_url,
+            url=found.url,
+            imported=found.imported,
             follower=follower,
             clock_s=self._clock_s,
         )
@@ -261,8 +253,10 @@ class HlsSource:
         tracks = [track for rendition in self._renditions for track in rendition.reader.tracks]
         self._know(tracks)
         follower = self._renditions[0].follower
-        behind_s = follower.start.behind_s if follower.start is not None else 0.0
-        burst_s = 0.0 if follower.ended else max(0.0, behind_s - self._target_s(follower))
+        burst_s = 0.0
+        if follower.start is not None and not follower.ended:
+            behind_s = follower.start.behind_s + now_s - follower.begun_s
+            burst_s = max(0.0, behind_s - self._target_s(follower))
         self._merger.begin(burst_s, now_s)
         self._begun = True
         return True
@@ -311,12 +305,23 @@ class HlsSource:
             self._arrival.set_result(None)
 
 
-def _require_media(playlist: Playlist, url: str) -> MediaPlaylist:
-    if isinstance(playlist, MultivariantPlaylist):
-        raise SourceRejected(f"hls: {redact_url(url)}: multivariant playlists that name one another")
-    if playlist.i_frames_only:
-        raise SourceRejected(f"hls: {redact_url(url)}: a playlist of key frames only, for seeking")
-    return playlist
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A playlist as it was loaded first. ``url`` is where it came from after redirects."""
+
+    playlist: Playlist
+    asked_url: str
+    url: str
+    imported: dict[str, str]
+    requested_s: float
+
+    def media(self) -> MediaPlaylist:
+        if isinstance(self.playlist, MultivariantPlaylist):
+            where = redact_url(self.url)
+            raise SourceRejected(f"hls: {where}: multivariant playlists that name one another")
+        if self.playlist.i_frames_only:
+            raise SourceRejected(f"hls: {redact_url(self.url)}: a playlist of key frames only, for seeking")
+        return self.playlist
 
 
 def _first_leaf(group: BaseExceptionGroup[BaseException]) -> Exception:

@@ -17,6 +17,7 @@ from openstreamer.config.urls import redact_url
 from openstreamer.media.errors import RemoteProtocolError, SourceRejected, SourceStalled, SourceUnreachable
 from openstreamer.sources.base import SourceStatistics
 from openstreamer.sources.hls.decrypt import KEY_BYTES
+from openstreamer.sources.hls.follow import STALE_LEAST_S
 from openstreamer.sources.http_client import HttpClient, HttpResponse
 from openstreamer.wire.m3u8_documents import ByteRange, MediaPlaylist, Playlist
 from openstreamer.wire.m3u8_reader import PlaylistLimits, PlaylistReader
@@ -33,6 +34,7 @@ class HlsLimits:
 
     playlist_timeout_s: float = HLS_PLAYLIST_TIMEOUT_S
     segment_timeout_s: float = HLS_SEGMENT_TIMEOUT_S  # of time that is spent waiting for the network
+    stale_least_s: float = STALE_LEAST_S
     max_segments_ahead: int = HLS_MAX_SEGMENT_BUFFER
     max_queued_bytes: int = 32 << 20  # of frames: 18 s at 14 Mbit/s
     max_segment_bytes: int = 128 << 20
