@@ -166,6 +166,39 @@ def check(data_dir: DataDir = None, http: Http = None, rtmp: Rtmp = None, config
     return 0 if all(finding.ok for finding in findings) else EXIT_FAILED
 
 
+@app.command()
+def probe(
+    url: Annotated[str, typer.Argument(metavar="URL", help="An input URL, as a stream has them.")],
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Watch at most so long.")] = 5,
+    header: Annotated[
+        list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="Sent with HTTP requests; repeatable.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0, max=3600, help="As net.timeout_sec; 0 is the protocol's default.")
+    ] = 0,
+    insecure_tls: Annotated[
+        bool, typer.Option("--insecure-tls", help="As net.insecure_tls: take any certificate.")
+    ] = False,
+    program: Annotated[int, typer.Option(min=0, max=65535, help="Of MPEG-TS; 0 takes the first.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Say what the server would ingest from a URL, or why it would refuse it.
+
+    Exit status 0 when it would, 1 when not, 2 when the URL is none.
+    """
+    from openstreamer import probe_command
+    from openstreamer.config.base import parse
+    from openstreamer.config.models import Input
+
+    document = {
+        "url": url,
+        "headers": probe_command.headers_of(header or []),
+        "net": {"timeout_sec": timeout, "insecure_tls": insecure_tls},
+        "program": program,
+    }
+    return probe_command.run(parse(Input, document), seconds=seconds, as_json=as_json)
+
+
 @app.command("export")
 def export_(
     file: Annotated[

@@ -1,0 +1,156 @@
+"""What a probe says of a source, and how the command line says it."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from openstreamer import cli
+from openstreamer.config.models import Input
+from openstreamer.media.errors import ConfigError, SourceEnded, SourceRejected
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+from openstreamer.probe import ProbeReport, probe
+from openstreamer.sources.base import Source
+from tests.support.clips import clip
+from tests.support.media import AUDIO, VIDEO
+from tests.support.sources import ScriptedSource
+from tests.support.streams import EndlessSource
+from tests.support.virtual_time import run_virtual
+
+CHOSEN = Input.model_validate({"url": "test://"})
+
+
+def report_of(source: Source, *, seconds: float = 5) -> ProbeReport:
+    """A probe of ``source`` on virtual time."""
+    return run_virtual(lambda _loop: probe(CHOSEN, lambda _chosen: source, seconds=seconds))
+
+
+def at_25_fps(count: int, *, gop: int) -> list[Frame]:
+    return [Frame(VIDEO, n * 3600, n * 3600, n % gop == 0, bytes(1000)) for n in range(count)]
+
+
+def scripted(
+    frames: list[Frame], *more: list[Frame] | Exception, tracks: tuple[Track, ...] = (VIDEO,)
+) -> ScriptedSource:
+    return ScriptedSource([[frame] for frame in frames] + list(more), tracks)  # type: ignore[arg-type]
+
+
+def test_tracks_rates_and_gops_are_those_of_the_source() -> None:
+    report = report_of(scripted(at_25_fps(100, gop=25)))
+    video = report.tracks[0]
+    assert report.ok
+    assert video.measured_frame_rate == 25
+    assert video.gop_s == (1.0, 1.0)
+    assert not video.reordered
+    assert video.shown["bitrate_kbps"] == 200
+    assert "there is no audio" in report.notes
+
+
+def test_it_stops_when_more_would_teach_nothing() -> None:
+    source = EndlessSource()
+    report = report_of(source, seconds=60)
+    assert report.media_s < 6
+    assert not source.open
+
+
+def test_b_frames_and_the_offset_of_audio_are_seen() -> None:
+    frames = list(clip("h264-bframes", frames=90))
+    tracks = tuple({frame.track.id: frame.track for frame in frames}.values())
+    report = report_of(scripted(frames, SourceEnded("done"), tracks=tracks))
+    assert report.ok
+    assert report.tracks[0].reordered
+    first = {
+        is_video: min(f.pts_90k for f in frames if f.track.is_video is is_video) for is_video in (True, False)
+    }
+    assert report.av_offset_ms == round((first[False] - first[True]) / 90)
+
+
+def test_long_gops_are_noted() -> None:
+    report = report_of(scripted(at_25_fps(300, gop=250), SourceEnded("done")))
+    assert any("10 s apart" in note for note in report.notes)
+
+
+def test_a_gop_that_did_not_end_is_noted() -> None:
+    report = report_of(scripted(at_25_fps(200, gop=1000), SourceEnded("done")))
+    assert any("more than 8.0 s apart" in note for note in report.notes)
+
+
+def test_a_track_of_which_nothing_came_is_noted() -> None:
+    report = report_of(scripted(at_25_fps(100, gop=25), tracks=(VIDEO, AUDIO)))
+    assert any("nothing of it came" in note for note in report.notes)
+
+
+def test_a_refusal_is_told_in_its_words() -> None:
+    report = report_of(ScriptedSource([SourceRejected("video: MPEG-2 is not carried")]))
+    assert not report.ok
+    assert report.refusals == ["video: MPEG-2 is not carried"]
+
+
+def test_silence_is_a_refusal() -> None:
+    report = report_of(ScriptedSource([]))
+    assert report.refusals == ["connected, but no key frame within 5 s"]
+
+
+def test_an_end_before_the_first_frame_is_a_refusal_and_later_it_is_none() -> None:
+    assert not report_of(ScriptedSource([SourceEnded("over")])).ok
+    assert report_of(scripted(at_25_fps(5, gop=25), SourceEnded("over"))).ok
+
+
+def test_nothing_can_be_probed_where_an_encoder_connects_to_us() -> None:
+    chosen = Input.model_validate({"url": "publish://"})
+    with pytest.raises(ConfigError):
+        run_virtual(lambda _loop: probe(chosen, lambda _chosen: EndlessSource()))
+
+
+# ---------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def opening(monkeypatch: pytest.MonkeyPatch) -> Callable[[Source], None]:
+    """Lets every URL open a given source."""
+
+    def use(source: Source) -> None:
+        monkeypatch.setattr("openstreamer.stream.wiring.SourceOpener.open", lambda _self, _chosen: source)
+
+    return use
+
+
+def test_the_command_prints_what_would_be_ingested(
+    opening: Callable[[Source], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    opening(scripted(at_25_fps(100, gop=25), SourceEnded("over")))
+    assert cli.run(["probe", "http://u:geheim@host/x?token=geheim"]) == 0
+    printed = capsys.readouterr()
+    assert "GOP 1 s" in printed.out
+    assert "would ingest" in printed.out
+    assert printed.err == ""
+    assert "geheim" not in printed.out
+
+
+def test_json_is_json(opening: Callable[[Source], None], capsys: pytest.CaptureFixture[str]) -> None:
+    opening(scripted(at_25_fps(100, gop=25), SourceEnded("over")))
+    assert cli.run(["probe", "--json", "test://"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"]
+    assert document["tracks"][0]["gop_sec"] == [1.0, 1.0]
+
+
+def test_a_refused_source_is_exit_status_1(
+    opening: Callable[[Source], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    opening(ScriptedSource([SourceRejected("no such stream")]))
+    assert cli.run(["probe", "test://"]) == 1
+    assert "refused: no such stream" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["publish://"], ["test://", "--header", "x"], ["http://host:99999/"]]
+)
+def test_what_cannot_be_probed_is_exit_status_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["probe", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("openstreamer: ")
+    assert printed.err.count("\n") == 1
