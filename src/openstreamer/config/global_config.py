@@ -22,6 +22,16 @@ _USERNAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9._@-]{0,63}", re.ASCII)
 Role = Literal["read", "write"]
 
 
+def _absolute(path: str) -> str:
+    """A relative path would mean another place with every directory that the server is started from."""
+    if path and not path.startswith("/"):
+        raise refuse(f"must be an absolute path, not {path!r}")
+    return path
+
+
+_AbsolutePath = Annotated[Text, AfterValidator(_absolute)]
+
+
 class Cors(ConfigModel):
     """Cross-origin rules of the HTTP port."""
 
@@ -37,8 +47,8 @@ class Cors(ConfigModel):
 class Tls(ConfigModel):
     """PEM files. Both or neither."""
 
-    cert: Text = ""
-    key: Text = ""
+    cert: _AbsolutePath = ""
+    key: _AbsolutePath = ""
 
 
 class Server(ConfigModel):
@@ -123,17 +133,10 @@ class Manager(ConfigModel):
     )
 
 
-def _absolute(directory: str) -> str:
-    """A relative path would mean another place with every directory that the server is started from."""
-    if directory and not directory.startswith("/"):
-        raise refuse(f"must be an absolute path, such as /srv/hls, not {directory!r}")
-    return directory
-
-
 class LiveSegments(ConfigModel):
     """Live playlists. With ``dir`` the segments are written there as well as kept in memory."""
 
-    dir: Annotated[Text, AfterValidator(_absolute)] = ""
+    dir: _AbsolutePath = ""
     live_segment_sec: Annotated[Number, Field(ge=0.5, le=30), ZERO_IS_UNSET] = defaults.LIVE_SEGMENT_S
     live_window: Annotated[int, Field(ge=0, le=1000), ZERO_IS_UNSET] = defaults.LIVE_WINDOW
     live_history: int = Field(default=defaults.LIVE_HISTORY, ge=0, le=100_000)
