@@ -31,7 +31,7 @@ def headers_of(texts: list[str]) -> dict[str, str]:
     for text in texts:
         name, colon, value = text.partition(":")
         if not colon or not name.strip():
-            raise ConfigError(fX, code="INVALID_OPTION")
+            raise ConfigError("--header is written as 'Name: value'", code="INVALID_OPTION")
         headers[name.strip()] = value.strip()
     return headers
 
