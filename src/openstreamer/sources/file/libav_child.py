@@ -35,6 +35,7 @@ FORMATS = (
 MAX_STREAMS = 64
 MAX_HELD = 4_096  # frames before the first picture
 MAX_HELD_UNKNOWN = 256  # frames while a track does not show what it is
+MAX_REORDERED = 16  # pictures, of H.264 and H.265
 BATCH_BYTES = 128 << 10  # sent in one go
 _VIDEO_ID, _FIRST_AUDIO_ID = 0, 1
 
@@ -92,9 +93,8 @@ def _frames(container: InputContainer) -> Iterator[tuple[tuple[Track, ...], Fram
     with_video = any(each.is_video for each in chosen.values())
     start_90k: int | None = None
     held: list[Frame] = []
-    for packet in container.demux([container.streams[index] for index in chosen]):
-        each = chosen[packet.stream_index]
-        frame = _frame(each, packet)
+    for each, packet, dts in _timed(container, chosen):
+        frame = _frame(each, packet, dts)
         if frame is None:
             continue
         if start_90k is None and each.is_video:
@@ -113,14 +113,43 @@ def _frames(container: InputContainer) -> Iterator[tuple[tuple[Track, ...], Fram
         held.clear()
 
 
-def _frame(each: StreamFrames, packet: "Packet[Any]") -> Frame | None:
-    pts, dts, base = packet.pts, packet.dts, packet.time_base
-    if base is None or (pts is None and dts is None):
-        return None
-    pts = dts if pts is None else pts
-    dts = pts if dts is None else dts
-    assert pts is not None
-    assert dts is not None
+def _timed(
+    container: InputContainer, chosen: dict[int, StreamFrames]
+) -> "Iterator[tuple[StreamFrames, Packet[Any], int]]":
+    """Packets with their decoding times.
+
+    Matroska has none. libav finds them out, but for the first pictures of a stream with reordering: these get
+    theirs by counting back from the first that is known.
+    """
+    waiting: dict[int, list[Packet[Any]]] = {index: [] for index in chosen}
+    for packet in container.demux([container.streams[index] for index in chosen]):
+        index = packet.stream_index
+        each, unknown = chosen[index], waiting[index]
+        if packet.pts is None and packet.dts is None:
+            continue  # the flush at the end, or nothing that could be placed
+        if packet.dts is None and each.is_video and len(unknown) < MAX_REORDERED:
+            unknown.append(packet)
+            continue
+        dts = packet.dts if packet.dts is not None else packet.pts
+        assert dts is not None
+        yield from ((each, early, time) for early, time in _counted_back(unknown, dts))
+        unknown.clear()
+        yield each, packet, dts
+    for index, unknown in waiting.items():  # a stream of a few pictures
+        times = sorted(packet.pts for packet in unknown if packet.pts is not None)
+        yield from ((chosen[index], early, time) for early, time in zip(unknown, times, strict=True))
+
+
+def _counted_back(unknown: "list[Packet[Any]]", dts: int) -> "list[tuple[Packet[Any], int]]":
+    """Decoding times for packets in front of the one at ``dts``."""
+    step = next((packet.duration for packet in unknown if packet.duration), 1)
+    return [(packet, dts - (len(unknown) - number) * step) for number, packet in enumerate(unknown)]
+
+
+def _frame(each: StreamFrames, packet: "Packet[Any]", dts: int) -> Frame | None:
+    base = packet.time_base
+    assert base is not None
+    pts = packet.pts if packet.pts is not None else dts
     try:
         return each.frame(_to_90k(pts, base), _to_90k(dts, base), packet.is_keyframe, bytes(packet))
     except MediaError:

@@ -7,7 +7,13 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from openstreamer.media.errors import SourceRejected, SourceStalled, SourceUnreachable
+from openstreamer.media.errors import (
+    MediaError,
+    RemoteProtocolError,
+    SourceRejected,
+    SourceStalled,
+    SourceUnreachable,
+)
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.child import ChildDied, ChildLimits, ChildProcess
@@ -107,11 +113,13 @@ class OwnPasses:
     def _read(self) -> tuple[list[Frame] | None, PassReader]:
         """Blocks. Touches nothing that the event loop does, but the reader, which is one's or the other's."""
         reader = self._reader
-        if reader is None:
-            if self._passes:
-                self._file.check_unchanged()
-            reader = self._open()
-        return reader.read(), reader
+        if reader is None and self._passes:
+            self._file.check_unchanged()
+        try:
+            reader = reader or self._open()
+            return reader.read(), reader
+        except (RemoteProtocolError, MediaError, SourceRejected) as err:
+            raise SourceRejected(f"file: {self._file.name}: {err}") from err
 
 
 class LibavPasses:

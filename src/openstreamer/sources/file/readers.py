@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Protocol
 
-from openstreamer.media.errors import MediaError, RemoteProtocolError, SourceRejected
+from openstreamer.media.errors import RemoteProtocolError
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.file.opening import MediaFile
@@ -79,31 +79,32 @@ class PassReader(Protocol):
         ...
 
     def read(self) -> list[Frame] | None:
-        """The next frames; empty when a block had none, ``None`` when there is no more."""
+        """The next frames; empty when a block had none, ``None`` when there is no more.
+
+        Raises:
+            RemoteProtocolError: the container is broken.
+            SourceRejected: what is in it cannot be carried.
+            SourceUnreachable: the file changed, or the disk fails.
+        """
         ...
 
 
 def open_pass(file: MediaFile, container: Container, program: int | None, pids: list[int]) -> PassReader:
     """A reader for the file from its beginning.
 
-    Raises:
-        SourceRejected: the file cannot be read; the message says why.
-        SourceUnreachable: it changed.
+    Raises what :meth:`PassReader.read` does.
     """
-    try:
-        match container:
-            case Container.MPEG_TS:
-                return StreamedPass(file, MpegTsDemuxer(program=program, pids=pids))
-            case Container.FLV:
-                return StreamedPass(file, FlvDemuxer())
-            case Container.PACKED_AUDIO:
-                return StreamedPass(file, PackedAudioDemuxer())
-            case Container.MP4:
-                return _open_mp4(file)
-            case Container.OTHER:
-                raise AssertionError("libav reads it, in a child")
-    except (RemoteProtocolError, MediaError) as err:
-        raise SourceRejected(f"file: {file.name}: {err}") from err
+    match container:
+        case Container.MPEG_TS:
+            return StreamedPass(file, MpegTsDemuxer(program=program, pids=pids))
+        case Container.FLV:
+            return StreamedPass(file, FlvDemuxer())
+        case Container.PACKED_AUDIO:
+            return StreamedPass(file, PackedAudioDemuxer())
+        case Container.MP4:
+            return _open_mp4(file)
+        case Container.OTHER:
+            raise AssertionError("libav reads it, in a child")
 
 
 class StreamedPass:
@@ -129,17 +130,12 @@ class StreamedPass:
         """See :class:`PassReader`."""
         if self._ended:
             return None
-        try:
-            data = self._file.read(self._offset, BLOCK_BYTES)
-            self._offset += len(data)
-            if data:
-                return self._demuxer.receive_data(data)
-            self._ended = True
-            return self._demuxer.receive_eof()
-        except (RemoteProtocolError, MediaError) as err:
-            raise SourceRejected(f"file: {self._file.name}: {err}") from err
-        except SourceRejected as err:
-            raise SourceRejected(f"file: {self._file.name}: {err}") from err
+        data = self._file.read(self._offset, BLOCK_BYTES)
+        self._offset += len(data)
+        if data:
+            return self._demuxer.receive_data(data)
+        self._ended = True
+        return self._demuxer.receive_eof()
 
 
 class IndexedPass:
@@ -148,7 +144,6 @@ class IndexedPass:
     def __init__(self, file: MediaFile, index: Mp4Index) -> None:
         self.statistics = DemuxStatistics()
         self._blocks = BlockCache(file)
-        self._file = file
         self._movie_frames = MovieFrames(self.statistics)
         self._movie_frames.use(index.played)
         self._samples: Iterator[StoredSample] | None = index.samples(
@@ -166,14 +161,11 @@ class IndexedPass:
             return None
         frames: list[Frame] = []
         taken_bytes = 0
-        try:
-            for sample in self._samples:
-                frames += self._movie_frames.sample(sample, self._payload(sample))
-                taken_bytes += sample.size
-                if taken_bytes >= BLOCK_BYTES:
-                    return frames
-        except (RemoteProtocolError, MediaError, SourceRejected) as err:
-            raise SourceRejected(f"file: {self._file.name}: {err}") from err
+        for sample in self._samples:
+            frames += self._movie_frames.sample(sample, self._payload(sample))
+            taken_bytes += sample.size
+            if taken_bytes >= BLOCK_BYTES:
+                return frames
         self._samples = None
         return frames + self._movie_frames.end()
 
@@ -222,9 +214,7 @@ class BlockCache:
 def _open_mp4(file: MediaFile) -> PassReader:
     moov = _find_moov(file)
     if moov is None:  # fragments of a stream without its beginning, or a recording that was never finished
-        raise SourceRejected(
-            f"file: {file.name}: MP4: there is no moov box: it is cut off, or was never finished"
-        )
+        raise RemoteProtocolError("MP4: there is no moov box: it is cut off, or was never finished")
     index = Mp4Index(moov, file.size_bytes)
     if index.movie.fragmented and not index.sample_count:
         return StreamedPass(file, Fmp4Demuxer())
