@@ -108,11 +108,15 @@ class Rendition:
                 follower.refused(self._clock_s())
             except (SourceError, RemoteProtocolError) as err:
                 await self._bear(err)
-            self._news.set()
-            now_s = self._clock_s()
-            if now_s > follower.stale_s and not follower.ended:
-                waited_s = now_s - follower.changed_s
-                raise SourceStalled(f"hls: {redact_url(self._url)}: nothing new for {waited_s:.1f} s")
+            else:
+                self._failed_loads = 0
+                self._news.set()
+                self._check_progress()
+
+    def _check_progress(self) -> None:
+        waited_s = self._clock_s() - self.follower.changed_s
+        if not self.follower.ended and self._clock_s() > self.follower.stale_s:
+            raise SourceStalled(f"hls: {redact_url(self._url)}: nothing new for {waited_s:.1f} s")
 
     async def _load(self) -> None:
         follower = self.follower
@@ -129,7 +133,6 @@ class Rendition:
         if not isinstance(found, MediaPlaylist):
             raise RemoteProtocolError("the media playlist became a multivariant playlist")
         follower.loaded(found, requested_s, self._clock_s())
-        self._failed_loads = 0
 
     async def _bear(self, err: SourceError | RemoteProtocolError) -> None:
         """A load failed: go on trying for as long as a playlist may stay unchanged."""
