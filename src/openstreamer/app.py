@@ -115,7 +115,7 @@ async def _assemble(
     certificate = Certificate(tls.cert, tls.key) if tls.cert else None
     context = certificate.context(HTTP_ALPN) if certificate is not None else None
     latency = Histogram(PUBLISH_TO_HUB_BOUNDS_S)
-    opener = SourceOpener(config.ingestor)
+    opener = SourceOpener(config.ingestor, settings.file_roots)
     manager = await stack.enter_async_context(
         StreamManager(
             store,

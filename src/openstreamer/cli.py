@@ -54,7 +54,8 @@ ConfigFile = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="Bootstrap settings in YAML: data_dir, database_url, http, rtmp, log_level, log_format.",
+        help="Bootstrap settings in YAML: data_dir, database_url, http, rtmp, file_roots, log_level, "
+        "log_format.",
         show_default="./config.yaml if it is there",
     ),
 ]
@@ -72,6 +73,15 @@ Rtmp = Annotated[
         metavar="HOST:PORT",
         help="Where encoders publish; port 0 picks a free one.",
         show_default="0.0.0.0:1935",
+    ),
+]
+FileRoots = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--file-root",
+        metavar="NAME=DIR",
+        help="A directory that file://NAME/... inputs may be read from; repeatable. Without any, no file is.",
+        show_default=False,
     ),
 ]
 
@@ -130,6 +140,7 @@ def serve(
             metavar="FILE", help="Written once everything accepts: JSON with pid, http, rtmp, rtmps as bound."
         ),
     ] = None,
+    file_root: FileRoots = None,
 ) -> int:
     """Run the server until it is interrupted.
 
@@ -137,7 +148,13 @@ def serve(
     and so on, then from the configuration file.
     """
     settings = load_settings(
-        config_file=config, data_dir=data_dir, http=http, rtmp=rtmp, demo=not no_demo, ready_file=ready_file
+        config_file=config,
+        data_dir=data_dir,
+        http=http,
+        rtmp=rtmp,
+        demo=not no_demo,
+        ready_file=ready_file,
+        file_roots=file_root,
     )
     from openstreamer import footprint
 
@@ -180,6 +197,7 @@ def probe(
         bool, typer.Option("--insecure-tls", help="As net.insecure_tls: take any certificate.")
     ] = False,
     program: Annotated[int, typer.Option(min=0, max=65535, help="Of MPEG-TS; 0 takes the first.")] = 0,
+    file_root: FileRoots = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Say what the server would ingest from a URL, or why it would refuse it.
@@ -196,7 +214,8 @@ def probe(
         "net": {"timeout_sec": timeout, "insecure_tls": insecure_tls},
         "program": program,
     }
-    return probe_command.run(parse(Input, document), seconds=seconds, as_json=as_json)
+    roots = load_settings(file_roots=file_root).file_roots
+    return probe_command.run(parse(Input, document), seconds=seconds, as_json=as_json, file_roots=roots)
 
 
 @app.command("export")

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,10 +17,11 @@ from openstreamer.probe import ProbedTrack, ProbeReport, probe
 from openstreamer.stream.wiring import SourceOpener
 
 
-def run(chosen: Input, *, seconds: float, as_json: bool) -> int:
+def run(chosen: Input, *, seconds: float, as_json: bool, file_roots: Mapping[str, Path]) -> int:
     """Probe, print, and return the exit status: 0 when the server would ingest it, 1 when not."""
+    opener = SourceOpener(file_roots=file_roots)
     with _progress(redact_url(chosen.url)) as progress:
-        report = asyncio.run(probe(chosen, SourceOpener().open, seconds=seconds, progress=progress))
+        report = asyncio.run(probe(chosen, opener.open, seconds=seconds, progress=progress))
     lines = [json.dumps(report.document(), indent=2)] if as_json else list(_lines(report))
     sys.stdout.write("\n".join(lines) + "\n")
     return 0 if report.ok else 1

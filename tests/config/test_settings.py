@@ -54,6 +54,23 @@ def test_the_bound_of_all_media_is_a_number_of_bytes_above_zero() -> None:
         load_settings(environ={variable: "0"})
 
 
+def test_files_may_be_read_where_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    roots = {"vod": Path("/srv/vod"), "ads": tmp_path / "ads"}
+    file = _file(tmp_path, "file_roots: {vod: /srv/vod, ads: ads}\n")
+    assert load_settings(environ={}).file_roots == {}
+    assert load_settings(environ={}, config_file=file).file_roots == roots
+    variable = {"OPENSTREAMER_FILE_ROOTS": "vod=/srv/vod, ads=ads"}
+    assert load_settings(environ=variable).file_roots == roots
+    assert load_settings(environ=variable, file_roots=["tv=/a=b"]).file_roots == {"tv": Path("/a=b")}
+
+
+@pytest.mark.parametrize("text", ["/srv/vod", "a b=/srv", "vod=", "vod=/a,vod=/b", "=/srv"])
+def test_a_root_is_a_name_and_a_directory(text: str) -> None:
+    with pytest.raises(ConfigError, match="file_roots"):
+        load_settings(environ={"OPENSTREAMER_FILE_ROOTS": text})
+
+
 def test_the_environment_can_name_the_file(tmp_path: Path) -> None:
     file = _file(tmp_path, "log_format: json\n")
     assert load_settings(environ={"OPENSTREAMER_CONFIG": str(file)}).log_format == "json"

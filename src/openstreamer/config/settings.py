@@ -5,7 +5,8 @@ The addresses of the listeners may stand here as well, and then win over the sto
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -24,6 +25,8 @@ DATABASE_FILE: Final = "openstreamer.db"
 MAX_CONFIG_FILE_BYTES: Final = 1 << 20
 ENVIRONMENT_PREFIX: Final = "OPENSTREAMER_"
 
+_MOUNT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
 LogLevel = Literal["debug", "info", "warn", "error"]
 LogFormat = Literal["text", "json"]
 
@@ -38,6 +41,24 @@ class _BootstrapDocument(ConfigModel):
     log_level: LogLevel | None = None
     log_format: LogFormat | None = None
     media_memory_max_bytes: int | None = Field(default=None, ge=1, strict=False)  # a text in the environment
+    file_roots: dict[str, str] | None = None
+
+    @field_validator("file_roots", mode="before")
+    @classmethod
+    def _roots(cls, value: Any) -> Any:
+        """A mapping, or ``name=directory`` separated by commas; each name once."""
+        if isinstance(value, str):
+            value = [part for part in value.split(",") if part.strip()]
+        if isinstance(value, list):
+            pairs = [str(part).strip().partition("=") for part in value]
+            value = {name: directory for name, _, directory in pairs}
+            if len(value) < len(pairs):
+                raise refuse("names a mount twice")
+        if isinstance(value, dict):
+            for name, directory in value.items():
+                if not (isinstance(name, str) and _MOUNT.fullmatch(name) and directory):
+                    raise refuse("is written as name=/directory; names are letters, digits, _ and -")
+        return value
 
     @field_validator("http", "rtmp")
     @classmethod
@@ -63,6 +84,7 @@ class ServeSettings:
     demo: bool = True
     ready_file: Path | None = None
     config_file: Path | None = None
+    file_roots: Mapping[str, Path] = field(default_factory=dict)  # by mount: where files may be read
 
     @property
     def store_location(self) -> str:
@@ -106,6 +128,7 @@ def load_settings(
     rtmp: str | None = None,
     demo: bool = True,
     ready_file: Path | None = None,
+    file_roots: Sequence[str] | None = None,
 ) -> ServeSettings:
     """Settings from all places; the arguments are the command line's, None where it is silent.
 
@@ -113,7 +136,12 @@ def load_settings(
     """
     environment = os.environ if environ is None else environ
     path = config_file or _configured_file(environment)
-    flags = {"data_dir": None if data_dir is None else str(data_dir), "http": http, "rtmp": rtmp}
+    flags = {
+        "data_dir": None if data_dir is None else str(data_dir),
+        "http": http,
+        "rtmp": rtmp,
+        "file_roots": list(file_roots) if file_roots else None,
+    }
     options = {f"--{key}": value for key, value in flags.items()}
     settings = ServeSettings(config_file=path, demo=demo, ready_file=ready_file)
     _overlay(settings, options, "")  # a mistyped option is reported before a mistake in a file
@@ -169,6 +197,8 @@ def _overlay(settings: ServeSettings, values: Mapping[str, Any], origin: str) ->
     changes: dict[str, Any] = said.model_dump(exclude_unset=True)
     if said.data_dir is not None:
         changes["data_dir"] = Path(said.data_dir)
+    if said.file_roots is not None:
+        changes["file_roots"] = {name: Path(path).absolute() for name, path in said.file_roots.items()}
     for name in ("http", "rtmp"):
         if changes.get(name) is not None:
             changes[name] = parse_address(changes[name])
