@@ -38,6 +38,10 @@ need_node() {
   fi
 }
 
+need_vlc() { # its decoders are a package of their own
+  command -v cvlc >/dev/null || missing+=(vlc-bin vlc-plugin-base)
+}
+
 need_fonts() {
   [ -n "$(find /usr/share/fonts /usr/local/share/fonts -name '*.ttf' -print -quit 2>/dev/null)" ] ||
     missing+=(fonts-dejavu-core)
@@ -53,6 +57,7 @@ case $purpose in
     need_command openssl openssl
     need_command curl curl
     need_command nginx nginx-light
+    need_vlc
     need_fonts
     if [ "$purpose" = bench ]; then
       need_command wrk wrk

@@ -38,7 +38,7 @@ def refusal(purpose: str, path: Path) -> str:
 
 def test_who_is_not_root_is_told_the_names_of_the_missing_packages(bare_path: Path) -> None:
     assert "these packages are missing: nodejs npm\n" in refusal("run", bare_path)
-    for package in ("ffmpeg", "chromium", "curl"):
+    for package in ("ffmpeg", "chromium", "curl", "vlc-bin", "vlc-plugin-base"):
         assert package in refusal("test", bare_path)
 
 
