@@ -331,6 +331,23 @@ def test_what_is_asked_for_during_a_pass_gets_one_of_its_own() -> None:
     on_node(scenario)
 
 
+def test_a_record_that_changes_during_a_pass_is_applied_as_it_is_then() -> None:
+    async def scenario(node: Node) -> None:
+        node.store.put_template("t", inputs=[{"url": "publish://", "priority": 0}])
+        node.store.put("news", inputs=[{"url": "publish://", "priority": 0}])
+        await node.manager.apply("news")
+        node.store.put("news", inputs=[], template="t")
+        node.store.read_s = 0.1
+        whole_pass = asyncio.get_running_loop().create_task(node.manager.apply_all())
+        await asyncio.sleep(0.35)  # everything is read, and the record is about to be read again
+        node.store.put("news", disabled=True)
+        await whole_pass
+        assert status_of(node, "news") is StreamStatus.STOPPED
+        node.store.read_s = 0.0
+
+    on_node(scenario)
+
+
 def test_a_change_of_hls_settings_makes_the_playlists_anew_and_leaves_the_input_alone() -> None:
     async def scenario(node: Node) -> None:
         node.store.put("news")

@@ -58,10 +58,30 @@ class ConfigurationReader(Protocol):
     async def global_config(self) -> GlobalConfig: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Ingredients:
+    """What a stream is made of."""
+
+    record: StreamRecord
+    template: TemplateRecord | None
+    settings: MediaSettings
+
+    @property
+    def desired(self) -> Desired:
+        """What the stream should be."""
+        template = self.template.spec if self.template is not None else None
+        return Desired(resolve(self.record.spec, template), self.settings)
+
+    @property
+    def versions(self) -> tuple[int, int, MediaSettings]:
+        """What differs when the ingredients do."""
+        return self.record.revision, self.template.revision if self.template is not None else 0, self.settings
+
+
 @dataclass(slots=True)
 class _Entry:
-    """A supervised stream, the lock that serialises changes of what it should be, and what it was last
-    made of: the revisions of its record and template, and the settings."""
+    """A supervised stream, the lock that serialises changes of what it should be, and the versions of what
+    it was last made of."""
 
     supervisor: StreamSupervisor
     lock: asyncio.Lock
@@ -107,6 +127,10 @@ class StreamManager:
 
     async def apply(self, code: str) -> None:
         """Make the running stream ``code`` equal to its record in the store, which may be gone."""
+        await self._apply(code, None)
+
+    async def _apply(self, code: str, seen: _Ingredients | None) -> None:
+        """``seen`` is what a pass over all streams read; it saves reading what has not changed since."""
         entry = self._entries.get(code)
         if entry is None:
             entry = self._entries[code] = _Entry(
@@ -123,11 +147,15 @@ class StreamManager:
                 del self._entries[code]
                 await entry.supervisor.close()
                 return
-            template = await self._store.get_template(record.spec.template) if record.spec.template else None
-            settings = MediaSettings.of(await self._store.global_config())
-            spec = resolve(record.spec, template.spec if template is not None else None)
-            await entry.supervisor.apply(Desired(spec, settings))
-            entry.made_of = _made_of(record, template, settings)
+            # A template or settings that changed since are the next pass's: it was asked for by their change.
+            if seen is None or seen.record.revision != record.revision:
+                seen = await self._ingredients(record)
+            await entry.supervisor.apply(seen.desired)
+            entry.made_of = seen.versions
+
+    async def _ingredients(self, record: StreamRecord) -> _Ingredients:
+        template = await self._store.get_template(record.spec.template) if record.spec.template else None
+        return _Ingredients(record, template, MediaSettings.of(await self._store.global_config()))
 
     async def apply_all(self) -> None:
         """Reconcile every stream now: the global configuration, a template or many streams changed.
@@ -232,35 +260,29 @@ class StreamManager:
         records = {record.spec.code: record for record in await self._store.list_streams()}
         templates = {template.spec.code: template for template in await self._store.list_templates()}
         settings = MediaSettings.of(await self._store.global_config())
-        stale = [code for code in self._entries if code not in records]
+        stale: dict[str, _Ingredients | None] = dict.fromkeys(self._entries.keys() - records.keys())
         for count, (code, record) in enumerate(records.items(), 1):
             if count % BREATH_STREAMS == 0:
                 await asyncio.sleep(0)
             entry = self._entries.get(code)
-            template = templates.get(record.spec.template or "")
-            if entry is None or entry.made_of != _made_of(record, template, settings):
-                stale.append(code)
+            seen = _Ingredients(record, templates.get(record.spec.template or ""), settings)
+            if entry is None or entry.made_of != seen.versions:
+                stale[code] = seen
         await self._apply_each(stale)
         self.last_reconcile_ns = self._clock_ns()
         self.last_reconcile_unix_s = time.time()
 
-    async def _apply_each(self, codes: list[str]) -> None:
+    async def _apply_each(self, stale: dict[str, _Ingredients | None]) -> None:
         """Apply many, few at a time: a stream that somebody changes meanwhile must not queue behind all."""
-        remaining = iter(codes)
+        remaining = iter(stale.items())
 
         async def work() -> None:
-            for code in remaining:
+            for code, seen in remaining:
                 try:
-                    await self.apply(code)
+                    await self._apply(code, seen)
                 except Exception as err:  # noqa: BLE001 - what one stream fails of is not the others' end
                     logger.warning("reconcile_failed", stream=code, error=str(err))
 
         async with asyncio.TaskGroup() as group:
-            for number in range(min(PARALLEL_STARTS, len(codes))):
+            for number in range(min(PARALLEL_STARTS, len(stale))):
                 group.create_task(work(), name=f"reconciler/{number}")
-
-
-def _made_of(
-    record: StreamRecord, template: TemplateRecord | None, settings: MediaSettings
-) -> tuple[int, int, MediaSettings]:
-    return record.revision, template.revision if template is not None else 0, settings
