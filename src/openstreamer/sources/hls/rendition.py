@@ -76,6 +76,7 @@ class Rendition:
         self.follower = follower
         self.reader = reader
         self.finished = False
+        self.last_loss: SourceError | None = None
         self._index = index
         self._web = web
         self._sink = sink
@@ -213,6 +214,7 @@ class Rendition:
     def _lose(self, fetch: Fetch, progress: "_Progress", err: SourceError) -> None:
         """Leave a segment out."""
         self._lost_in_a_row += 1
+        self.last_loss = err
         logger.info("hls_segment_lost", sequence=fetch.msn, error=str(err))
         if self._lost_in_a_row >= LOST_IN_A_ROW:
             raise SourceUnreachable(f"{err}; so {self._lost_in_a_row} in a row are lost") from err
@@ -276,6 +278,7 @@ class Rendition:
     async def _decryptor(self, fetch: Fetch) -> SegmentDecryptor | None:
         if fetch.key is None:
             return None
+        require_plain_aes(fetch.key)
         key = await self._web.key(resolve(self._url, fetch.key.uri))
         return SegmentDecryptor(key, iv_of(fetch.key, fetch.msn))
 

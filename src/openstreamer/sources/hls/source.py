@@ -211,8 +211,17 @@ class HlsSource:
         except ExceptionGroup as err:
             self._failure = _first_leaf(err)
         else:
-            self._failure = SourceEnded(f"hls: {redact_url(self._entry_url)}: the playlist has ended")
+            self._failure = self._end()
         self._wake()
+
+    def _end(self) -> SourceError:
+        """Why there is no more after the playlists ended in peace."""
+        if self._begun or self._merger:
+            return SourceEnded(f"hls: {redact_url(self._entry_url)}: the playlist has ended")
+        losses = [rendition.last_loss for rendition in self._renditions if rendition.last_loss is not None]
+        if losses:
+            return losses[0]
+        return SourceRejected(f"hls: {redact_url(self._entry_url)}: nothing in the playlist can be played")
 
     def deliver(self, rendition: int, period: Period, frames: list[Frame]) -> None:
         """Frames of a rendition came (:class:`~.rendition.Sink`)."""
