@@ -30,26 +30,37 @@ class Interleaver:
             self.held_bytes += len(frame.payload)
             if self._newest_90k is None or frame.dts_90k > self._newest_90k:
                 self._newest_90k = frame.dts_90k
+        if tracks <= 1 and len(self._queues) <= 1:
+            return self._pop_all()
         out: list[Frame] = []
+        complete = len(self._queues) >= tracks and all(self._queues.values())
         while (queue := self._earliest()) is not None:
-            complete = len(self._queues) >= tracks and all(self._queues.values())
             if not complete and not self._is_full(queue[0]):
                 break
             out.append(self._pop(queue))
+            complete = complete and bool(queue)
         return out
 
     def end(self) -> list[Frame]:
         """Nothing more comes in this pass: the rest, and forget the tracks."""
-        out: list[Frame] = []
-        while (queue := self._earliest()) is not None:
-            out.append(self._pop(queue))
+        out = self._pop_all()
         self._queues.clear()
         self._newest_90k = None
         return out
 
+    def _pop_all(self) -> list[Frame]:
+        out: list[Frame] = []
+        while (queue := self._earliest()) is not None:
+            out.append(self._pop(queue))
+        return out
+
     def _earliest(self) -> deque[Frame] | None:
-        waiting = [queue for queue in self._queues.values() if queue]
-        return min(waiting, key=_head_90k) if waiting else None
+        """The queue whose head is decoded first; None when all are empty."""
+        found: deque[Frame] | None = None
+        for queue in self._queues.values():
+            if queue and (found is None or queue[0].dts_90k < found[0].dts_90k):
+                found = queue
+        return found
 
     def _is_full(self, head: Frame) -> bool:
         assert self._newest_90k is not None
@@ -59,7 +70,3 @@ class Interleaver:
         frame = queue.popleft()
         self.held_bytes -= len(frame.payload)
         return frame
-
-
-def _head_90k(queue: deque[Frame]) -> int:
-    return queue[0].dts_90k

@@ -7,7 +7,7 @@ the presentation: from where it begins to where its longest track ends.
 from fractions import Fraction
 from operator import is_not
 
-from openstreamer.media.clock import TICKS_PER_SECOND
+from openstreamer.media.clock import TICKS_PER_SECOND, rescale
 from openstreamer.media.errors import MediaError
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
@@ -19,11 +19,14 @@ _KEPT_TRACKS = 64  # of a file that changes its parameters now and then
 
 
 class _TrackLength:
-    """What one track is long in one pass."""
+    """What one track is long in one pass. One addition per frame; fractions are made at the end."""
 
     __slots__ = (
+        "_counted_90k",
+        "_rate",
+        "_said",
+        "_units",
         "end_90k",
-        "exact_90k",
         "first_90k",
         "first_dts_90k",
         "frames",
@@ -34,47 +37,59 @@ class _TrackLength:
 
     def __init__(self, frame: Frame) -> None:
         self.is_video = frame.track.is_video
-        self.first_90k = frame.pts_90k
+        self.first_90k = self.end_90k = frame.pts_90k
         self.first_dts_90k = self.last_dts_90k = frame.dts_90k
-        self.end_90k = frame.pts_90k
         self.step_90k = DEFAULT_STEP_90K
-        self.exact_90k = Fraction(0)  # by counting samples or pictures
         self.frames = 0
+        self._units = 0  # samples or pictures at the rate in force
+        self._said: Fraction | int | None = None  # the rate as the track says it
+        self._rate = Fraction(0)
+        self._counted_90k = Fraction(0)  # of rates that were in force before
+        if self.is_video and (rate := frame.track.video.frame_rate):
+            self.step_90k = round(TICKS_PER_SECOND / rate)
 
     def add(self, frame: Frame) -> int:
-        """Returns how long the frame lasts."""
-        step = frame.dts_90k - self.last_dts_90k
-        if 0 < step <= LONGEST_STEP_90K:
-            self.step_90k = step
-        self.last_dts_90k = frame.dts_90k
-        self.first_90k = min(self.first_90k, frame.pts_90k)
-        lasts_90k = self._duration_90k(frame)
-        whole_90k = round(lasts_90k)
-        self.end_90k = max(self.end_90k, frame.pts_90k + whole_90k)
-        self.exact_90k += lasts_90k
-        self.frames += 1
-        return whole_90k
-
-    def _duration_90k(self, frame: Frame) -> Fraction | int:
-        """What samples or the frame rate say; of pictures the distance, where that says something else."""
-        track = frame.track
-        if not self.is_video:
-            audio = track.audio
+        """Returns how long the frame lasts: by its samples or, for pictures, by their distance."""
+        dts_90k = frame.dts_90k
+        if self.is_video:
+            step_90k = dts_90k - self.last_dts_90k
+            if 0 < step_90k <= LONGEST_STEP_90K:
+                self.step_90k = step_90k
+            lasts_90k = self.step_90k
+            self._count(1, frame.track.video.frame_rate)
+        else:
+            audio = frame.track.audio
             try:
-                return Fraction(audio.samples_in(frame.payload) * TICKS_PER_SECOND, audio.timescale)
+                samples = audio.samples_in(frame.payload)
             except MediaError:
-                return 0
-        rate = track.video.frame_rate
-        if not rate:
-            return self.step_90k
-        declared = TICKS_PER_SECOND / rate
-        return declared if not self.frames or abs(declared - self.step_90k) <= _SAME_90K else self.step_90k
+                samples = 0
+            lasts_90k = rescale(samples, audio.timescale, TICKS_PER_SECOND)
+            self._count(samples, audio.timescale)
+        self.last_dts_90k = dts_90k
+        self.first_90k = min(self.first_90k, frame.pts_90k)
+        self.end_90k = max(self.end_90k, frame.pts_90k + lasts_90k)
+        self.frames += 1
+        return lasts_90k
 
     @property
     def length_90k(self) -> Fraction:
-        """From the first presentation to the end of the last: exact where counting says so."""
+        """From the first presentation to the end of the last: exact where counting says the same."""
         measured = self.end_90k - self.first_90k
-        return self.exact_90k if abs(self.exact_90k - measured) <= _SAME_90K else Fraction(measured)
+        counted = self._counted()
+        return counted if abs(counted - measured) <= _SAME_90K else Fraction(measured)
+
+    def _count(self, units: int, rate: Fraction | int | None) -> None:
+        if rate is not self._said and rate != self._said:
+            self._counted_90k = self._counted()
+            self._units = 0
+            self._said = rate
+            self._rate = Fraction(rate or 0)
+        self._units += units
+
+    def _counted(self) -> Fraction:
+        if not self._rate:
+            return self._counted_90k
+        return self._counted_90k + self._units * TICKS_PER_SECOND / self._rate
 
 
 class PassClock:
@@ -83,7 +98,8 @@ class PassClock:
     def __init__(self) -> None:
         self.passes = 0
         self.dropped_frames = 0
-        self._offset_90k = Fraction(0)
+        self._exact_90k = Fraction(0)  # how far this pass is moved
+        self._offset_90k = 0  # the same in whole ticks
         self._lengths: dict[int, _TrackLength] = {}
         self._ends_90k: dict[int, int] = {}  # of each track on the common clock
         self._known: dict[Track, Track] = {}
@@ -121,7 +137,8 @@ class PassClock:
         self._lengths = {}
         self.passes += 1
         if lengths:
-            self._offset_90k += _length_90k(lengths)
+            self._exact_90k += _length_90k(lengths)
+            self._offset_90k = round(self._exact_90k)
 
     def _place(self, frame: Frame) -> bool:
         frame.track = track = self._same(frame.track)
@@ -129,7 +146,7 @@ class PassClock:
         if length is None:
             length = self._lengths[track.id] = _TrackLength(frame)
         lasts_90k = length.add(frame)
-        offset_90k = round(self._offset_90k)
+        offset_90k = self._offset_90k
         frame.pts_90k += offset_90k
         frame.dts_90k += offset_90k
         ends_90k = self._ends_90k.get(track.id)

@@ -188,6 +188,7 @@ class BlockCache:
         self._block_bytes = block_bytes
         self._most = blocks
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._newest: tuple[int, bytes] = (-1, b"")
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of the file; fewer at its end."""
@@ -200,14 +201,15 @@ class BlockCache:
         return head + self._block(number + 1)[: size - len(head)]
 
     def _block(self, number: int) -> bytes:
-        block = self._blocks.get(number)
+        if number == self._newest[0]:  # nearly always
+            return self._newest[1]
+        block = self._blocks.pop(number, None)
         if block is None:
             block = self._file.read(number * self._block_bytes, self._block_bytes)
-            self._blocks[number] = block
-            if len(self._blocks) > self._most:
-                self._blocks.popitem(last=False)
-        else:
-            self._blocks.move_to_end(number)
+        self._blocks[number] = block
+        if len(self._blocks) > self._most:
+            self._blocks.popitem(last=False)
+        self._newest = number, block
         return block
 
 
