@@ -99,3 +99,19 @@ def test_the_encoders_of_the_wheel_open(name: str) -> None:
 
 def test_an_encoder_that_does_not_exist_is_not_open() -> None:
     assert probe("h264_none") != ""
+
+
+async def test_a_directory_that_may_not_be_entered_is_a_row_and_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    settings = _settings(tmp_path / "data")
+    (tmp_path / "data").mkdir()
+    real = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: deny(path) if path.suffix == ".db" else real(path))
+    finding = _finding(settings, "store")
+    assert not finding.ok
+    assert "may not be read by user" in finding.detail
+    assert _finding(settings, "TLS").ok

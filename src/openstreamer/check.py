@@ -96,11 +96,14 @@ def _store(settings: ServeSettings) -> tuple[Finding, GlobalConfig]:
         return Finding("store", False, str(err)), GlobalConfig()
     if location.path is None:
         return _postgresql(location.url, location.shown), GlobalConfig()
-    if not location.path.exists():
-        return Finding("store", True, f"{location.path} will be made"), GlobalConfig()
     try:
+        if not location.path.exists():
+            return Finding("store", True, f"{location.path} will be made"), GlobalConfig()
         with closing(sqlite3.connect(f"{location.path.as_uri()}?mode=ro", uri=True)) as connection:
             return _read_store(connection, str(location.path))
+    except PermissionError:
+        reason = f"{location.path} may not be read by user {os.getuid()}"
+        return Finding("store", False, reason), GlobalConfig()
     except sqlite3.Error as err:
         return Finding("store", False, f"{location.path}: {err}"), GlobalConfig()
 
@@ -200,7 +203,8 @@ def _encoders() -> Iterator[Finding]:
     try:
         results = asyncio.run(_probe_encoders())
     except (OSError, TimeoutError, ValueError) as err:
-        yield Finding("encoders", False, f"the probe failed: {str(err) or type(err).__name__}")
+        reason = getattr(err, "strerror", None) or str(err) or type(err).__name__
+        yield Finding("encoders", False, f"the probe failed: {reason}")
         return
     for name, purpose in ENCODERS.items():
         problem = results.get(name, "was not probed")

@@ -47,7 +47,11 @@ app.add_typer(users, name="user")
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Directory of the store and everything else the server keeps.", show_default="./data"),
+    typer.Option(
+        help="Directory of the store and everything else the server keeps.",
+        show_default="./data",
+        readable=False,  # whoever opens it says better what is wrong
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
