@@ -47,6 +47,10 @@ need_fonts() {
     missing+=(fonts-dejavu-core)
 }
 
+need_nginx_rtmp() {
+  [ -e /usr/lib/nginx/modules/ngx_rtmp_module.so ] || missing+=(libnginx-mod-rtmp)
+}
+
 need_python
 need_node
 case $purpose in
@@ -57,6 +61,7 @@ case $purpose in
     need_command openssl openssl
     need_command curl curl
     need_command nginx nginx-light
+    need_nginx_rtmp
     need_vlc
     need_fonts
     if [ "$purpose" = bench ]; then
