@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import parse_qsl
 
 from openstreamer.access.egress import EgressGuard
 from openstreamer.config.input_urls import HttpInput
@@ -165,3 +166,93 @@ class LiveOrigin(HlsOrigin):
 
 def _number_of(name: str) -> int:
     return int(name.partition(".")[0])
+
+
+class LowLatencyOrigin(HlsOrigin):
+    """A live stream in parts, with blocking reloads, delta updates and hints that can be fetched.
+
+    The parts are the files of a presentation cut by time; ``parts`` of them make a segment. The first
+    ``ready`` are there at once, each further one ``part_s / rate`` seconds later. Parts are listed for the
+    growing segment and the one before it.
+    """
+
+    def __init__(
+        self,
+        files: dict[str, bytes],
+        *,
+        part_s: float,
+        parts: int,
+        rate: float,
+        ready: int,
+        hints: bool = True,
+    ) -> None:
+        super().__init__({"init.mp4": files["init.mp4"]})
+        self._parts = [
+            files[name] for name in sorted((n for n in files if n.endswith(".m4s")), key=_number_of)
+        ]
+        self._part_s = part_s
+        self._per_segment = parts
+        self._rate = rate
+        self._ready = ready
+        self._hints = hints
+        self._since_s = asyncio.get_running_loop().time()
+
+    @property
+    def available(self) -> int:
+        """How many parts there are now."""
+        passed_s = asyncio.get_running_loop().time() - self._since_s
+        return min(self._ready + int(passed_s * self._rate / self._part_s), len(self._parts))
+
+    async def wait_for(self, part: int) -> None:
+        """Until this part is there; the last one is followed by silence."""
+        at_s = self._since_s + (part + 1 - self._ready) * self._part_s / self._rate + 0.001
+        await asyncio.sleep(max(0.0, at_s - asyncio.get_running_loop().time()))
+        if part >= len(self._parts):
+            await asyncio.get_running_loop().create_future()
+
+    async def serve(self, peer: Peer, path: str) -> None:
+        if path == "index.m3u8":
+            query = dict(parse_qsl(peer.request.target.partition("?")[2]))
+            if "_HLS_msn" in query:
+                wanted = int(query["_HLS_msn"]) * self._per_segment + int(query.get("_HLS_part", 0))
+                if wanted > self.available + 2 * self._per_segment:
+                    await peer.respond("400 Bad Request")
+                    return
+                await self.wait_for(wanted)
+            await peer.respond(body=self.playlist(delta="_HLS_skip" in query).encode())
+            return
+        numbers = path.removeprefix("s").removesuffix(".m4s").split(".")
+        if path == "init.mp4" or not numbers[0].isdigit():
+            await super().serve(peer, path)
+            return
+        first = int(numbers[0]) * self._per_segment
+        wanted = range(first, first + self._per_segment)
+        if len(numbers) == 2:
+            wanted = range(first + int(numbers[1]), first + int(numbers[1]) + 1)
+            if not self._hints and wanted[0] >= self.available:
+                await peer.respond("404 Not Found")
+                return
+        await self.wait_for(wanted[-1])
+        await peer.respond(body=b"".join(self._parts[number] for number in wanted))
+
+    def playlist(self, *, delta: bool) -> str:
+        complete, growing = divmod(self.available, self._per_segment)
+        segment_s = self._part_s * self._per_segment
+        lines = [
+            *("#EXTM3U", f"#EXT-X-TARGETDURATION:{segment_s}", f"#EXT-X-PART-INF:PART-TARGET={self._part_s}"),
+            f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={6 * segment_s},"
+            f"PART-HOLD-BACK={3 * self._part_s}",
+        ]
+        skipped = max(0, complete - 6) if delta else 0
+        lines += [f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}"] if skipped else ['#EXT-X-MAP:URI="init.mp4"']
+        for msn in range(skipped, complete):
+            if msn == complete - 1:
+                lines += [self._part_line(msn, index) for index in range(self._per_segment)]
+            lines += [f"#EXTINF:{segment_s},", f"s{msn}.m4s"]
+        lines += [self._part_line(complete, index) for index in range(growing)]
+        lines.append(f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="s{complete}.{growing}.m4s"')
+        return "\n".join(lines) + "\n"
+
+    def _part_line(self, msn: int, index: int) -> str:
+        independent = ",INDEPENDENT=YES" if index == 0 else ""
+        return f'#EXT-X-PART:DURATION={self._part_s},URI="s{msn}.{index}.m4s"{independent}'
