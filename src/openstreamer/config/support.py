@@ -4,7 +4,15 @@ What is declared is stored and checked; the stream's ``runtime.reasons`` repeat 
 nobody waits for an output that cannot come.
 """
 
-from openstreamer.config.input_urls import FileInput, HttpInput, PublishInput, RtmpInput, TestInput, scheme_of
+from openstreamer.config.input_urls import (
+    FileInput,
+    HttpInput,
+    PublishInput,
+    RtmpInput,
+    TestInput,
+    UdpInput,
+    scheme_of,
+)
 from openstreamer.config.models import Input, Protocols, Stream
 
 _DELIVERED = frozenset({"hls"})
@@ -25,7 +33,7 @@ def _inputs(stream: Stream) -> list[str]:
 
 def _is_opened(chosen: Input) -> bool:
     match chosen.parsed_url:
-        case PublishInput() | TestInput() | RtmpInput() | HttpInput() | FileInput():
+        case PublishInput() | TestInput() | RtmpInput() | HttpInput() | FileInput() | UdpInput():
             return True
     return False
 

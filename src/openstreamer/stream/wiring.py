@@ -5,7 +5,7 @@ from pathlib import Path
 
 from openstreamer.access.egress import EgressGuard
 from openstreamer.config.global_config import Ingestor
-from openstreamer.config.input_urls import FileInput, HttpInput, RtmpInput, TestInput, scheme_of
+from openstreamer.config.input_urls import FileInput, HttpInput, RtmpInput, TestInput, UdpInput, scheme_of
 from openstreamer.config.models import Input
 from openstreamer.media.errors import SourceRejected
 from openstreamer.sources.base import Source
@@ -16,6 +16,7 @@ from openstreamer.sources.outbound import Outbound
 from openstreamer.sources.reconnecting import ReconnectingSource
 from openstreamer.sources.rtmp_pull import RtmpPullSource
 from openstreamer.sources.testcard import TestcardSource
+from openstreamer.sources.udp import UdpSource
 
 
 class SourceOpener:
@@ -46,6 +47,8 @@ class SourceOpener:
                 return self.open_hls(http, chosen)
             case HttpInput() as http:
                 return self._open_http(http, chosen)
+            case UdpInput() as udp:
+                return UdpSource(udp, chosen)
             case FileInput() as file:
                 return FileSource(file, self._file_roots, program=chosen.program or None, pids=chosen.pids)
             case _:

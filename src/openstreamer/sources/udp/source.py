@@ -1,0 +1,284 @@
+"""MPEG-TS in UDP datagrams, with RTP or without, unicast and multicast.
+
+What costs here is waking up: three hundred datagrams a second make 3 Mbit/s. So the socket is drained when
+it becomes readable and then again every 10 ms, for as long as something comes; all that was read goes to
+the demuxer at once.
+"""
+
+import asyncio
+import socket
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from openstreamer.config.input_urls import UdpInput
+from openstreamer.config.models import Input
+from openstreamer.media.clock import TICKS_PER_SECOND
+from openstreamer.media.errors import (
+    RemoteProtocolError,
+    SourceError,
+    SourceRejected,
+    SourceStalled,
+    SourceUnreachable,
+)
+from openstreamer.media.frame import Frame
+from openstreamer.media.track import Track
+from openstreamer.sources.base import SourceStatistics
+from openstreamer.sources.batches import FrameBatches
+from openstreamer.sources.udp.sockets import kernel_drops, open_socket
+from openstreamer.wire.mpegts import MpegTsDemuxer
+from openstreamer.wire.mpegts.over_rtp import RtpOrder
+
+DRAIN_INTERVAL_S = 0.01
+DATAGRAM_BYTES_MAX = 65_536
+READ_BYTES = 2 * DATAGRAM_BYTES_MAX  # at one wake-up, about; the rest waits for the next
+SILENCE_TIMEOUT_S = 10.0  # unless the input says another: failover has a shorter one of its own
+_SYNC_BYTE = 0x47
+
+
+@dataclass(frozen=True, slots=True)
+class UdpLimits:
+    """What may wait for the stream before the socket is not read any more, and the kernel drops."""
+
+    max_queued_bytes: int = 4 << 20
+    max_queued_s: float = 2.0  # of media time
+    read_bytes: int = READ_BYTES
+
+
+class UdpSource:
+    """A :class:`~openstreamer.sources.base.Source`.
+
+    UDP cannot tell an end from silence: after ``net.timeout_sec`` without a datagram, ``receive`` raises
+    :class:`SourceStalled`. ``lost_packets`` counts datagrams where RTP numbers them, else TS packets by
+    their continuity counters.
+    """
+
+    def __init__(self, udp: UdpInput, chosen: Input, limits: UdpLimits | None = None) -> None:
+        self._udp = udp
+        self._limits = limits or UdpLimits()
+        self._timeout_s = float(chosen.net.timeout_sec) or SILENCE_TIMEOUT_S
+        self._demuxer = MpegTsDemuxer(program=chosen.program or None, pids=chosen.pids)
+        self._rtp: RtpOrder | None = None
+        self._socket: socket.socket | None = None
+        self._buffer = bytearray()
+        self._batches = FrameBatches()
+        self._queued_bytes = 0
+        self._queued_since_ns: int | None = None
+        self._arrived_ns: int | None = None
+        self._paused = False
+        self._watching = False  # for the socket to become readable
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard_at_s = 0.0
+        self._failure: SourceError | None = None
+        self._arrival: asyncio.Future[None] | None = None
+        self._statistics = SourceStatistics()
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._socket = open_socket(self._udp)
+        except OSError as err:
+            where = f"udp://{self._udp.host}:{self._udp.port}"
+            raise SourceUnreachable(f"{where} cannot be received: {err.strerror or err}") from err
+        self._buffer = bytearray(self._limits.read_bytes + DATAGRAM_BYTES_MAX)
+        self._heard_at_s = asyncio.get_running_loop().time()
+        self._watch()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._stop()
+        self._batches.clear()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    async def receive(self) -> list[Frame]:
+        """The next frames."""
+        while not self._batches:
+            if self._failure is not None:
+                raise self._failure
+            await self._wait()
+        frames = self._batches.take()
+        self._arrived_ns = self._queued_since_ns
+        if self._batches:
+            self._queued_bytes = sum(len(frame.payload) for frame in self._batches.queued)
+            return frames
+        self._queued_bytes = 0
+        self._queued_since_ns = None
+        if self._paused:
+            self._paused = False
+            self._heard_at_s = asyncio.get_running_loop().time()
+            self._drain()
+        return frames
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks known so far, video first; those of the frames that ``receive`` returned last."""
+        return self._batches.tracks or self._demuxer.tracks
+
+    @property
+    def protocol(self) -> str:
+        """``udp``, or ``rtp`` once that was seen."""
+        return "udp" if self._rtp is None else "rtp"
+
+    @property
+    def statistics(self) -> SourceStatistics:
+        """``received_packets`` counts datagrams, ``received_bytes`` what is in them."""
+        statistics, demuxed = self._statistics, self._demuxer.statistics
+        statistics.dropped_frames = demuxed.dropped_frames
+        rtp = self._rtp
+        statistics.lost_packets = demuxed.lost_packets if rtp is None else rtp.statistics.lost
+        return statistics
+
+    @property
+    def arrived_ns(self) -> int | None:
+        """When the oldest frame of the last batch was read off the socket."""
+        return self._arrived_ns
+
+    @property
+    def dropped_datagrams(self) -> int:
+        """How many the kernel dropped because they were not read in time."""
+        return kernel_drops(self._socket) if self._socket is not None else 0
+
+    @property
+    def bound_port(self) -> int:
+        """The port that is listened on, while it is."""
+        assert self._socket is not None
+        return int(self._socket.getsockname()[1])
+
+    @property
+    def queued_bytes(self) -> int:
+        """Payload that waits for the stream."""
+        return self._queued_bytes
+
+    @property
+    def paused(self) -> bool:
+        """Whether the socket is not read because too much waits."""
+        return self._paused
+
+    # ------------------------------------------------------------------ waiting
+
+    async def _wait(self) -> None:
+        """Until something arrives; fails when nothing does for too long."""
+        loop = asyncio.get_running_loop()
+        self._arrival = loop.create_future()
+        silence = loop.call_at(self._heard_at_s + self._timeout_s, self._wake)
+        try:
+            await self._arrival
+        finally:
+            silence.cancel()
+            self._arrival = None
+        silent_s = loop.time() - self._heard_at_s
+        if not self._batches and self._failure is None and silent_s >= self._timeout_s:
+            raise SourceStalled(f"udp: no datagram for {silent_s:.1f} s")
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    # ------------------------------------------------------------------ reading
+
+    def _watch(self) -> None:
+        if self._socket is not None and not self._watching:
+            self._watching = True
+            asyncio.get_running_loop().add_reader(self._socket.fileno(), self._drain)
+
+    def _unwatch(self) -> None:
+        if self._watching and self._socket is not None:
+            self._watching = False
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+
+    def _stop(self) -> None:
+        self._unwatch()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _drain(self) -> None:
+        """Read what is there, and look again soon; watch the socket when nothing was."""
+        self._timer = None
+        if self._socket is None or self._failure is not None:
+            return
+        try:
+            heard = self._read()
+        except SourceRejected as err:
+            self._fail(err)
+            return
+        except (RemoteProtocolError, OSError) as err:
+            self._fail(SourceRejected(f"udp: {err}") if isinstance(err, RemoteProtocolError) else _lost(err))
+            return
+        loop = asyncio.get_running_loop()
+        if heard:
+            self._heard_at_s = loop.time()
+        if self._paused:
+            self._unwatch()
+        elif heard or (self._rtp is not None and self._rtp.is_waiting):
+            self._unwatch()
+            self._timer = loop.call_later(DRAIN_INTERVAL_S, self._drain)
+        else:
+            self._watch()
+
+    def _read(self) -> bool:
+        """Datagrams into the demuxer; whether there were any.
+
+        Plain ones are read behind each other and demultiplexed in one piece.
+        """
+        assert self._socket is not None
+        receive_into = self._socket.recv_into
+        buffer, limit = memoryview(self._buffer), self._limits.read_bytes
+        position = count = received = 0
+        numbered: list[bytes] = []
+        now_ns = time.monotonic_ns()
+        try:
+            while position < limit and received < limit:
+                size = receive_into(buffer[position : position + DATAGRAM_BYTES_MAX])
+                count += 1
+                received += size
+                if size and buffer[position] == _SYNC_BYTE:
+                    position += size
+                elif size:
+                    numbered += self._strip(bytes(buffer[position : position + size]), now_ns)
+        except (BlockingIOError, InterruptedError):
+            pass
+        if self._rtp is not None:
+            numbered += self._rtp.expire(now_ns)
+        self._statistics.received_packets += count
+        self._statistics.received_bytes += received
+        frames = self._demuxer.receive_data(buffer[:position]) if position else []
+        if numbered:
+            frames += self._demuxer.receive_data(b"".join(numbered))
+        if frames:
+            self._queue(frames, now_ns)
+        return count > 0
+
+    def _strip(self, datagram: bytes, now_ns: int) -> list[bytes]:
+        """What an RTP datagram carries; others are fed as they are, and resynchronised by the demuxer."""
+        if datagram[0] & 0xC0 != 0x80:
+            return [datagram]
+        if self._rtp is None:
+            self._rtp = RtpOrder()
+        return self._rtp.receive_datagram(datagram, now_ns)
+
+    def _queue(self, frames: list[Frame], now_ns: int) -> None:
+        self._batches.put(frames, self._demuxer.tracks)
+        for frame in frames:
+            self._queued_bytes += len(frame.payload)
+        if self._queued_since_ns is None:
+            self._queued_since_ns = now_ns
+        queued = self._batches.queued
+        self._paused = (
+            self._queued_bytes > self._limits.max_queued_bytes
+            or queued[-1].dts_90k - queued[0].dts_90k > self._limits.max_queued_s * TICKS_PER_SECOND
+        )
+        self._wake()
+
+    def _fail(self, reason: SourceError) -> None:
+        self._failure = reason
+        self._stop()
+        self._wake()
+
+
+def _lost(err: OSError) -> SourceUnreachable:
+    return SourceUnreachable(f"udp: {err.strerror or err}")
