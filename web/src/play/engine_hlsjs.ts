@@ -8,6 +8,10 @@ const MEDIA_REPAIRS = 2;
 /**
  * liveSyncDuration stays unset: hls.js then aims at the playlist's PART-HOLD-BACK. Retries are few and
  * quick, because the session above looks after the stream and starts the engine again.
+ *
+ * backBufferLength stays infinite, and the browser drops what it has no room for: when hls.js 1.7.4 drops old
+ * media while a segment arrives part by part, it forgets that it has the first parts, and at the end of that
+ * segment it waits until the next one is whole. That was a stall of two to six seconds, each minute or two.
  */
 const CONFIG: Partial<HlsConfig> = {
   lowLatencyMode: true,
@@ -16,7 +20,6 @@ const CONFIG: Partial<HlsConfig> = {
   // After a stall the target is farther away, by half a second each, up to a target duration.
   liveSyncOnStallIncrease: 0.5,
   liveDurationInfinity: true,
-  backBufferLength: 30,
   maxBufferLength: 30,
   startFragPrefetch: true,
   capLevelToPlayerSize: true,
