@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from openstreamer.config.models import GlobalConfig, Stream
 from openstreamer.hub import Hub
 from openstreamer.media.errors import SourceEnded
 from openstreamer.media.frame import Frame
+from openstreamer.sources.base import SourceStatistics
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.observe import FlowMeter
 from openstreamer.stream.pipeline import MediaSettings, StreamPipeline
@@ -98,6 +101,36 @@ def test_the_bitrate_of_a_publisher_that_fell_silent_is_nothing() -> None:
         await stream.stop()
 
     run_virtual(scenario)
+
+
+def test_an_input_says_how_old_its_last_frame_is_and_how_many_come() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        stream = pipeline(loop)
+        await stream.start()
+        source = PacedSource(100, ends=False)
+        source.statistics = SourceStatistics(
+            received_packets=99, lost_packets=1, dropped_frames=3, reconnects=2
+        )
+        publishing = loop.create_task(publish(stream, source))
+        await tick(stream, loop, 5)
+        shown = stream.runtime(loop.now_ns()).inputs[0]
+        assert shown.last_frame_age_sec == pytest.approx(1.0, abs=0.05)
+        assert (shown.packet_loss, shown.dropped_frames, shown.reconnects) == (0.01, 3, 2)
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+        await stream.stop()
+
+    run_virtual(scenario)
+
+
+def test_the_frame_rate_is_measured() -> None:
+    hub, meter = Hub(), FlowMeter()
+    assert meter.frame_rate(VIDEO.id) is None
+    with hub.writer() as writer:
+        for second in range(4):
+            writer.write(pictures(second * 25, 25), (VIDEO,), second * 1_000_000_000)
+            meter.sample(hub, second * 1_000_000_000)
+    assert meter.frame_rate(VIDEO.id) == 25.0
 
 
 def test_a_mean_does_not_reach_back_over_a_standstill() -> None:

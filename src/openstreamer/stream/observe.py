@@ -31,25 +31,36 @@ STANDSTILL_NS = METER_SAMPLES * 1_000_000_000  # what was before it is no part o
 
 
 class FlowMeter:
-    """Bitrates per track, from samples of the hub's counters taken about once a second."""
+    """Bitrates and frame rates per track, from samples of the hub's counters taken about once a second."""
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[int, dict[int, int]]] = deque(maxlen=METER_SAMPLES)
+        # Each: when, and of every track its payload bytes and frames.
+        self._samples: deque[tuple[int, dict[int, tuple[int, int]]]] = deque(maxlen=METER_SAMPLES)
 
     def sample(self, hub: Hub, now_ns: int) -> None:
         """Remember the counters as they are now."""
         if all(_is_silent(flow, now_ns, STANDSTILL_NS) for flow in hub.flows.values()):
             self._samples.clear()
-        self._samples.append((now_ns, {track_id: flow.payload_bytes for track_id, flow in hub.flows.items()}))
+        counted = {track_id: (flow.payload_bytes, flow.frames) for track_id, flow in hub.flows.items()}
+        self._samples.append((now_ns, counted))
 
     def kbps(self, track_id: int) -> int:
         """The mean bitrate of a track over the samples kept; 0 until there are two."""
-        if len(self._samples) < 2:
-            return 0
-        (first_ns, first), (last_ns, last) = self._samples[0], self._samples[-1]
-        moved_bytes = last.get(track_id, 0) - first.get(track_id, 0)
-        elapsed_ns = last_ns - first_ns
+        moved_bytes, _, elapsed_ns = self._moved(track_id)
         return max(0, moved_bytes * 8_000_000 // elapsed_ns) if elapsed_ns else 0
+
+    def frame_rate(self, track_id: int) -> float | None:
+        """Its frames per second over the samples kept; ``None`` when nothing moved."""
+        _, frames, elapsed_ns = self._moved(track_id)
+        return round(frames * 1e9 / elapsed_ns, 1) if elapsed_ns and frames > 0 else None
+
+    def _moved(self, track_id: int) -> tuple[int, int, int]:
+        """Bytes, frames and nanoseconds between the first and the last sample."""
+        if len(self._samples) < 2:
+            return 0, 0, 0
+        (first_ns, first), (last_ns, last) = self._samples[0], self._samples[-1]
+        before, after = first.get(track_id, (0, 0)), last.get(track_id, (0, 0))
+        return after[0] - before[0], after[1] - before[1], last_ns - first_ns
 
 
 def _is_silent(flow: TrackFlow, now_ns: int, window_ns: int) -> bool:
@@ -113,6 +124,14 @@ def observe(pipeline: "StreamPipeline") -> Observation:
     return seen
 
 
+def _input_track(track: Track, pipeline: "StreamPipeline", now_ns: int) -> TrackRuntime:
+    """A track of the input; where its configuration says no frame rate, the measured one."""
+    shown = track_runtime(track, _flowing_kbps(track, pipeline, now_ns))
+    if track.is_video and shown.frame_rate is None and shown.bitrate_kbps:
+        shown.frame_rate = pipeline.meter.frame_rate(track.id)
+    return shown
+
+
 def input_runtime(ingest: Ingest, pipeline: "StreamPipeline", now_ns: int) -> InputRuntime:
     """The one input as the API shows it."""
     source, hub = ingest.source, pipeline.hub
@@ -121,6 +140,7 @@ def input_runtime(ingest: Ingest, pipeline: "StreamPipeline", now_ns: int) -> In
         input_priority=ingest.priority,
         url=redact_url(ingest.url),
         last_packet_at=_unix_time(newest_ns, now_ns),
+        last_frame_age_sec=None if newest_ns is None else round((now_ns - newest_ns) / 1e9, 3),
         errors=[ErrorEntry(message=failure.message, at=failure.at) for failure in reversed(ingest.failures)],
     )
     if source is None:
@@ -132,7 +152,8 @@ def input_runtime(ingest: Ingest, pipeline: "StreamPipeline", now_ns: int) -> In
     shown.peer = ingest.peer
     shown.held_back = ingest.held_back
     shown.packet_loss = round(statistics.lost_packets / total, 5) if total else 0.0
-    shown.tracks = [track_runtime(track, _flowing_kbps(track, pipeline, now_ns)) for track in source.tracks]
+    shown.dropped_frames, shown.reconnects = statistics.dropped_frames, statistics.reconnects
+    shown.tracks = [_input_track(track, pipeline, now_ns) for track in source.tracks]
     shown.bitrate_kbps = sum(track.bitrate_kbps for track in shown.tracks)
     fresh = newest_ns is not None and now_ns - newest_ns <= pipeline.settings.silence_s * 1e9
     shown.status = InputStatus.ACTIVE if fresh else InputStatus.DEGRADED

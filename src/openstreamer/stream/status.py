@@ -58,8 +58,11 @@ class InputRuntime(BaseModel):
     protocol: str = ""
     peer: str = ""
     last_packet_at: datetime | None = None
+    last_frame_age_sec: float | None = None
     bitrate_kbps: int = 0
     packet_loss: float = 0.0
+    dropped_frames: int = 0
+    reconnects: int = Field(default=0, description="Connections that were lost and made again at once.")
     held_back: bool = Field(
         default=False, description="The source sends faster than real time; its media enters in real time."
     )
