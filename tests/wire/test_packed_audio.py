@@ -174,6 +174,16 @@ class TestDamage:
     def test_a_frame_that_is_cut_off_is_left_out(self) -> None:
         assert len(demux(PackedAudioDemuxer(), adts(*SOUNDS[:3])[:-1])) == 2
 
+    @pytest.mark.parametrize("size", range(1, 12))
+    def test_a_tag_that_is_cut_off_is_left_out(self, size: int) -> None:
+        assert len(demux(PackedAudioDemuxer(), adts(*SOUNDS[:3]) + id3(0)[:size])) == 3
+
+    @pytest.mark.parametrize("junk", [b"\xff\0", b"\xff\xff", b"\x0b", b"ID", b"\xff\xf1\x50\x80\0\x1f\xfc"])
+    def test_a_flood_of_beginnings_costs_no_more_than_its_length(self, junk: bytes) -> None:
+        """A search to the end at each of them would take minutes, and the suite's timeout."""
+        demuxer = PackedAudioDemuxer(PackedAudioLimits(max_junk_bytes=1 << 21))
+        demux(demuxer, junk * ((1 << 18) // len(junk)), 1 << 18)
+
     def test_what_is_kept_is_bounded(self) -> None:
         demuxer = PackedAudioDemuxer()
         for _ in range(50):

@@ -6,6 +6,7 @@ segment samples are counted, so times are exact. ID3: id3.org, *ID3 tag version 
 """
 
 import enum
+import re
 from dataclasses import dataclass
 
 from openstreamer.media.aac import AacConfig, parse_adts_header
@@ -28,6 +29,11 @@ _ID3_FOOTER_PRESENT = 0x10
 _ID3V1_BYTES = 128  # "TAG" and 125 bytes, at the end of old MP3 files
 _HEADER_BYTES = 20  # the longest that is looked at, of E-AC-3
 _EAC3_DEPENDENT = 1
+# What a frame or a tag may begin with: ADTS; MPEG audio of a layer, bit rate and sample rate that exist
+_BEGINNING = re.compile(
+    rb"\xff[\xf0\xf1\xf8\xf9]|\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]|\x0b\x77|ID3|TAG", re.DOTALL
+)
+_LONGEST_BEGINNING_BYTES = 3
 _CONSUMED_AT_ONCE = 1 << 16
 
 
@@ -43,7 +49,7 @@ class PackedAudioLimits:
     """What is refused."""
 
     max_tag_bytes: int = 4 << 20  # of one ID3 tag: cover pictures
-    max_junk_bytes: int = 64 << 10  # between two audio frames, or before the first
+    max_junk_bytes: int = 32 << 10  # between two audio frames, or before the first
 
 
 class PackedAudioDemuxer:
@@ -162,6 +168,8 @@ class PackedAudioDemuxer:
 
     def _take_tag(self, head: bytes, frames: list[Frame]) -> bool:
         """The tag says when the next frame begins, or something of no interest."""
+        if len(head) < _ID3_HEADER_BYTES:
+            return False
         size = _ID3_HEADER_BYTES + _syncsafe(head[6:10])
         if head[5] & _ID3_FOOTER_PRESENT:
             size += _ID3_HEADER_BYTES
@@ -220,13 +228,10 @@ class PackedAudioDemuxer:
     def _pass_over_junk(self) -> None:
         """Go to where a frame may begin next."""
         buffer, start = self._buffer, self._at
-        following = [
-            found
-            for sync in (b"\xff", b"\x0b", b"ID3", b"TAG")
-            if (found := buffer.find(sync, start + 1)) >= 0
-        ]
-        # The last bytes may be the beginning of a tag.
-        self._at = min(following, default=max(start + 1, len(buffer) - 2))
+        found = _BEGINNING.search(buffer, start + 1)
+        # The last bytes may be the beginning of one.
+        cut_off = len(buffer) - _LONGEST_BEGINNING_BYTES + 1
+        self._at = found.start() if found is not None else max(start + 1, cut_off)
         if self._junk_bytes == 0:
             self.statistics.malformed += 1
         self._junk_bytes += self._at - start
@@ -356,7 +361,8 @@ def _kind_of(head: bytes) -> _Kind | None:
 
 def _syncsafe(size: bytes) -> int:
     """A size of four times seven bits (section 6.2)."""
-    return size[0] << 21 | size[1] << 14 | size[2] << 7 | size[3]
+    first, second, third, fourth = (byte & 0x7F for byte in size)
+    return first << 21 | second << 14 | third << 7 | fourth
 
 
 def _is_xing(frame: bytes) -> bool:
