@@ -15,33 +15,41 @@ GROUP = "192.0.2.1"
 
 
 class MemoryTransport(asyncio.Transport):
-    """Remembers what is written and whether it is closed; takes everything at once."""
+    """Remembers what is written; takes everything at once. As a real one it drops what is written once it is
+    closed, forbids to write behind the end of its side, and tells its protocol of the end a turn later."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written = bytearray()
         self.reading = True
         self.closing = False
+        self.eof_written = False
         self.protocol: asyncio.BaseProtocol | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        assert not self.closing, "written after the end"
-        self.written += data
+        assert not self.eof_written, "written after write_eof"
+        if not self.closing:
+            self.written += data
 
     def can_write_eof(self) -> bool:
         return True
 
     def write_eof(self) -> None:
-        pass
+        self.eof_written = True
 
     def is_closing(self) -> bool:
         return self.closing
 
     def close(self) -> None:
-        self.closing = True
+        if not self.closing:
+            self.closing = True
+            asyncio.get_running_loop().call_soon(self._lost)
 
     def abort(self) -> None:
-        self.closing = True
+        self.close()
+
+    def _lost(self) -> None:
+        speaker_on(self).connection_lost(None)
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -76,11 +84,10 @@ def converse(app: App, limits: HttpLimits, pieces: Sequence[bytes]) -> tuple[Htt
             await _turns()
             if transport.closing or not transport.reading:
                 break
-            _speaker(transport).data_received(piece)  # which may have been handed over
+            speaker_on(transport).data_received(piece)
         for _ in range(MOST_PIPELINED):
             await _turns()
         transport.close()
-        _speaker(transport).connection_lost(None)
         await _turns()
         statistics = service.statistics
         assert not service.tasks
@@ -92,7 +99,8 @@ def converse(app: App, limits: HttpLimits, pieces: Sequence[bytes]) -> tuple[Htt
     return asyncio.run(main())
 
 
-def _speaker(transport: MemoryTransport) -> Connection:
+def speaker_on(transport: MemoryTransport) -> Connection:
+    """Who speaks on it now: it may have been handed over."""
     assert isinstance(transport.protocol, Connection)
     return transport.protocol
 
