@@ -78,6 +78,19 @@ def test_the_command_ends_with_the_status_and_the_words_of_its_command_line(tmp_
     assert wrong.stderr == "openstreamer: --http: '8080' is not HOST:PORT, such as 0.0.0.0:8080\n"
 
 
+def test_a_command_ends_without_the_tear_down_of_the_interpreter(tmp_path: Path) -> None:
+    program = (
+        "import atexit, sys; from openstreamer import cli; atexit.register(print, 'torn down');"
+        "sys.argv = ['openstreamer', *sys.argv[1:]]; cli.main()"
+    )
+    command = [sys.executable, "-c", program, "import", "-"]
+    text = "streams: [{code: a}]"
+    done = subprocess.run(
+        command, cwd=tmp_path, input=text, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "created stream a\n", "")
+
+
 def test_without_a_command_the_help_is_shown(run: Run) -> None:
     done = run()
     assert done.returncode == 2
