@@ -17,7 +17,7 @@ _DELTAS_TO_LEARN: Final = 3
 # least delay of the last segments is the truth. A burst after a network stall is shorter than they are.
 _CLOCK_SEGMENTS: Final = 5
 _CLOCK_STEP_MS: Final = 1000  # an encoder that cannot keep up, not a drift: say the true time at once
-# Of a segment's duration: more than the drift of a bad quartz (200 ppm), and too little for players to notice.
+# Of a segment's duration: more than the drift of a bad quartz (200 ppm), and too little for players to see.
 # hls.js places segments by their dates, and shifts its timeline against the media by what a date moved.
 _CLOCK_SLEW: Final = 0.0005
 
