@@ -51,6 +51,15 @@ need_nginx_rtmp() {
   [ -e /usr/lib/nginx/modules/ngx_rtmp_module.so ] || missing+=(libnginx-mod-rtmp)
 }
 
+need_gstreamer() { # its elements are spread over several packages
+  command -v gst-launch-1.0 >/dev/null || missing+=(gstreamer1.0-tools)
+  local element package
+  for element in tcpserversink=base udpsink=good mpegtsmux=bad; do
+    package=gstreamer1.0-plugins-${element#*=}
+    gst-inspect-1.0 --exists "${element%=*}" 2>/dev/null || missing+=("$package")
+  done
+}
+
 need_python
 need_node
 case $purpose in
@@ -63,6 +72,7 @@ case $purpose in
     need_command nginx nginx-light
     need_nginx_rtmp
     need_vlc
+    need_gstreamer
     need_fonts
     if [ "$purpose" = bench ]; then
       need_command wrk wrk

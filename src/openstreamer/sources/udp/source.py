@@ -149,6 +149,11 @@ class UdpSource:
         return int(self._socket.getsockname()[1])
 
     @property
+    def quiet_s(self) -> float:
+        """How long ago the last datagram was read, or the socket opened."""
+        return asyncio.get_running_loop().time() - self._heard_at_s
+
+    @property
     def queued_bytes(self) -> int:
         """Payload that waits for the stream."""
         return self._queued_bytes
