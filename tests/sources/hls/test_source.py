@@ -20,6 +20,7 @@ from openstreamer.wire.m3u8_reader import PlaylistLimits
 from tests.support.container_files import read_by_libav
 from tests.support.hls_origin import HlsOrigin, LiveOrigin, make_hls, pull, serving
 from tests.support.http_peer import Peer
+from tests.support.waiting import until
 
 SPEED = 40.0
 DEADLINE_S = 20.0
@@ -226,7 +227,7 @@ class TestTroubleThatIsBorne:
         assert source.statistics.lost_packets >= 1
 
     async def test_a_damaged_segment_is_left_out_and_what_follows_goes_on(self) -> None:
-        files = {**make_hls(*FMP4), "1.m4s": b"\0\0\0\x08moof" + bytes(500)}
+        files = {**make_hls(*FMP4), "1.m4s": bytes(5000)}
         async with serving(HlsOrigin(files)) as origin:
             frames, err = await drain(pull(origin.url(), speed=SPEED))
         assert isinstance(err, SourceEnded)
@@ -375,6 +376,16 @@ class TestHostilePeers:
                     await asyncio.sleep(0)
                 assert source.queued_bytes < sum(map(len, files.values())) / 2
             assert len([name for name in origin.asked if name.endswith(".ts")]) <= 4
+
+    async def test_a_queue_that_is_full_slows_the_server_down(self) -> None:
+        files = make_hls(seconds=12)
+        limits = HlsLimits(max_queued_bytes=20_000, max_segments_ahead=1000)
+        async with serving(HlsOrigin(files)) as origin, pull(origin.url(), limits=limits) as source:
+            await source.receive()
+            assert await until(lambda: source.queued_bytes >= 20_000)
+            for _ in range(500):
+                await asyncio.sleep(0)
+            assert source.queued_bytes < 20_000 + (64 << 10)
 
 
 def listing(names: list[str], first: int, *, end: bool = False) -> bytes:
