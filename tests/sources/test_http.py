@@ -270,6 +270,17 @@ async def test_a_server_that_is_gone_for_good_is_told_within_the_budget() -> Non
     assert source.statistics.reconnects == 0
 
 
+async def test_a_live_body_that_falls_silent_is_stalled() -> None:
+    live = LivePeer()
+    async with (
+        http_peer(live) as peer,
+        reconnecting(input_of(peer.url(), net={"timeout_sec": SHORT_S})) as source,
+    ):
+        await sample(source, 20)
+        live.silent.set()
+        assert isinstance(await error_of(source), SourceStalled)
+
+
 async def test_a_body_that_drips_before_it_is_recognised_is_stalled() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")

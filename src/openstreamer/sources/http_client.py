@@ -175,7 +175,7 @@ class HttpResponse:
 
     def follow_rate(self) -> None:
         """The body is media in real time: let the kernel collect crumbs of it."""
-        self._connection.follow_rate()
+        self._connection.follow_rate(self._timeout_s)
 
     @property
     def _label(self) -> str:

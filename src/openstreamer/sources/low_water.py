@@ -21,10 +21,14 @@ _CHANGE = 1.5  # a mark that is off by less than this factor stays: setting it i
 class LowWaterMark:
     """The mark of one connection, from how many bytes arrived between two looks at it."""
 
-    __slots__ = ("_received_bytes", "mark_bytes")
+    __slots__ = ("_held_back_s", "_most_bytes", "_received_bytes", "mark_bytes")
 
-    def __init__(self, received_bytes: int) -> None:
+    def __init__(
+        self, received_bytes: int, *, held_back_s: float = HELD_BACK_S, most_bytes: int = MOST_BYTES
+    ) -> None:
         self._received_bytes = received_bytes
+        self._held_back_s = held_back_s
+        self._most_bytes = most_bytes
         self.mark_bytes = 1
 
     def look(self, received_bytes: int) -> bool:
@@ -34,7 +38,7 @@ class LowWaterMark:
         """
         rate_bps = (received_bytes - self._received_bytes) / LOOK_EVERY_S
         self._received_bytes = received_bytes
-        wanted = max(1, min(MOST_BYTES, int(rate_bps * HELD_BACK_S)))
+        wanted = max(1, min(self._most_bytes, int(rate_bps * self._held_back_s)))
         if self.mark_bytes / _CHANGE < wanted < self.mark_bytes * _CHANGE:
             return False
         self.mark_bytes = wanted
