@@ -2,10 +2,13 @@
 
 import asyncio
 import gzip
+import socket
+import ssl
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -15,8 +18,9 @@ from openstreamer.config.models import Input
 from openstreamer.media.errors import SourceError, SourceRejected, SourceStalled, SourceUnreachable
 from openstreamer.sources.http_client import HttpClient, HttpOptions, HttpResponse, input_url
 from openstreamer.sources.http_connection import MOST_QUEUED_BYTES, PIECE_BYTES
-from openstreamer.sources.outbound import Outbound
+from openstreamer.sources.outbound import Address, Outbound
 from tests.contract.leftovers import nothing_left_behind
+from tests.support.certificates import make_certificate
 from tests.support.http_peer import HttpPeer, Peer, Script, http_peer
 from tests.support.waiting import until
 
@@ -480,3 +484,39 @@ def test_cancelling_leaves_nothing(factory: Callable[[], asyncio.AbstractEventLo
 
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main())
+
+
+async def test_https_verifies_certificates_and_does_not_follow_to_plain_http(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*make_certificate(tmp_path))
+
+    async def plain(peer: Peer) -> None:
+        await peer.respond(body=b"plain")
+
+    async with http_peer(plain) as target:
+
+        async def script(peer: Peer) -> None:
+            await peer.respond("302 Found", Location=target.url())
+
+        async with http_peer(script, context=context) as peer:
+            url = peer.url(host="localhost")
+            with pytest.raises(SourceRejected, match="certificate is not trusted"):
+                await first_bytes(HttpClient(outbound(), HttpOptions()), url)
+            trusting = Outbound(
+                EgressGuard(lambda: True),
+                tls_context=lambda: ssl.create_default_context(cafile=tmp_path / "cert.pem"),
+                resolve=to_loopback,
+            )
+            with pytest.raises(SourceRejected, match="plain HTTP"):
+                await first_bytes(HttpClient(trusting, HttpOptions()), url)
+            insecure = HttpClient(outbound(), HttpOptions(insecure_tls=True))
+            assert await first_bytes(insecure, url) == b"plain"
+
+
+async def to_loopback(host: str, port: int) -> list[Address]:
+    return [(socket.AF_INET, ("127.0.0.1", port))]
+
+
+async def first_bytes(client: HttpClient, url: str) -> bytes:
+    async with client, client.get(url) as response:
+        return await response.read(100)

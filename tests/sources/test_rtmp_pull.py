@@ -1,8 +1,10 @@
 """RTMP pulled from a server that is well, refuses, stalls, ends, or breaks the protocol."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,7 @@ from openstreamer.sources.outbound import Outbound
 from openstreamer.sources.rtmp import QueueLimits
 from openstreamer.sources.rtmp_pull import RtmpPullSource
 from tests.contract.source_suite import SourceContract, SourceRig, error_of, sample
+from tests.support.certificates import make_certificate
 from tests.support.clips import clip
 from tests.support.raw_peer import port_of, raw_server
 from tests.support.rtmp_origin import Player, RtmpOrigin, Script, rtmp_origin
@@ -199,3 +202,18 @@ async def test_what_is_not_rtmp_is_unreachable(answer: bytes) -> None:
         err = await error_of_url(RtmpOrigin(play_clip, port_of(server)), "live/news", 2)
     assert isinstance(err, SourceUnreachable)
     assert "protocol" in str(err)
+
+
+@pytest.mark.parametrize("insecure", [True, False])
+async def test_rtmps_verifies_the_certificate_unless_told_not_to(tmp_path: Path, insecure: bool) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*make_certificate(tmp_path))
+    async with rtmp_origin(play_clip, context=context) as origin:
+        source = pull(f"rtmps://localhost:{origin.port}/live/news", net={"insecure_tls": insecure})
+        assert source.protocol == "rtmps"
+        if insecure:
+            async with source:
+                assert await sample(source, 20)
+            return
+        with pytest.raises(SourceRejected, match="certificate is not trusted"):
+            await source.__aenter__()
