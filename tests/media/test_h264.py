@@ -102,7 +102,9 @@ def _sps_nal(sps: H264Sps, crop: tuple[int, int] = (0, 0)) -> bytes:
     unit_x = 2 if sps.chroma_format in (1, 2) else 1
     unit_y = (2 if sps.chroma_format == 1 else 1) * (1 if sps.progressive else 2)
     lines = sps.height + crop[1] * unit_y
-    bits.ue(4).ue(1).u(1, 0).se(-3).se(5).ue(2).se(1).se(-1)  # picture order count type 1
+    bits.ue(sps.frame_num_bits - 4).ue(1).u(1, 0).se(-3).se(5).ue(2).se(1).se(
+        -1
+    )  # picture order count type 1
     bits.ue(4).u(1, 0).ue((sps.width + crop[0] * unit_x) // 16 - 1)
     bits.ue(lines // (16 if sps.progressive else 32) - 1).u(1, sps.progressive)
     if not sps.progressive:
@@ -158,6 +160,7 @@ def sps_values(draw: st.DrawFn) -> tuple[H264Sps, tuple[int, int]]:
         frame_rate=draw(st.none() | st.fractions(1, 300, max_denominator=1001)),
         reorder_frames=0 if reorder is None and profile == 66 else reorder,
         max_dec_frame_buffering=None if reorder is None else 16,
+        frame_num_bits=draw(st.integers(4, 16)),
     )
     if sps.reorder_frames is not None and sps.max_dec_frame_buffering is None:
         sps = replace(sps, reorder_frames=None)

@@ -24,6 +24,7 @@ class H264Sps:
     """What one sequence parameter set says (7.3.2.1.1 and E.1.1). Sizes are in luma samples.
 
     ``reorder_frames`` is ``None`` when the stream does not say how many pictures may be out of order.
+    ``frame_num_bits`` is the size of frame_num in slice headers.
     """
 
     profile: int
@@ -42,6 +43,7 @@ class H264Sps:
     fixed_frame_rate: bool = False
     reorder_frames: int | None = None
     max_dec_frame_buffering: int | None = None
+    frame_num_bits: int = 4
 
 
 class _Vui(NamedTuple):
@@ -64,7 +66,7 @@ def parse_sps(nal: bytes) -> H264Sps:
     chroma_format, planes, depth_luma, depth_chroma = 1, 1, 8, 8
     if profile in _PROFILES_WITH_CHROMA:
         chroma_format, planes, depth_luma, depth_chroma = _read_chroma(reader)
-    reader.ue(12)  # log2_max_frame_num_minus4
+    frame_num_bits = 4 + reader.ue(12)
     order_type = _skip_picture_order_count(reader)
     reader.ue(16)  # max_num_ref_frames
     reader.skip(1)  # gaps_in_frame_num_value_allowed_flag
@@ -90,6 +92,7 @@ def parse_sps(nal: bytes) -> H264Sps:
         fixed_frame_rate=vui.fixed_frame_rate,
         reorder_frames=reorder_frames,
         max_dec_frame_buffering=vui.max_dec_frame_buffering,
+        frame_num_bits=frame_num_bits,
     )
 
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 SLICE = 1  # of a picture
 BEGINS = 2  # an access unit, when it stands behind a slice
+PARAMETERS = 8  # of an H.264 sequence, which say whether there are fields
 DROPPED = 4  # says nothing that a frame does not say: delimiters, filler data
 
 
@@ -22,7 +23,9 @@ def _h264(first_byte: int) -> int:
         return SLICE
     if kind == 9:
         return BEGINS | DROPPED
-    if kind in (6, 7, 8, 15, 16, 17, 18):
+    if kind == 7:
+        return BEGINS | PARAMETERS
+    if kind in (6, 8, 15, 16, 17, 18):
         return BEGINS
     return DROPPED if kind == 12 else 0
 

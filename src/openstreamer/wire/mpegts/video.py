@@ -17,11 +17,13 @@ from openstreamer.media.clock import TICKS_PER_SECOND
 from openstreamer.media.errors import MediaError
 from openstreamer.media.frame import Frame
 from openstreamer.media.h264 import H264Config
+from openstreamer.media.h264_sets import H264Sps
 from openstreamer.media.h265 import H265Config
 from openstreamer.media.nal import NALS_PER_ACCESS_UNIT_MAX, START_CODE, split_annex_b, to_length_prefixed
 from openstreamer.media.track import Track, VideoConfig
+from openstreamer.wire.mpegts.fields import FieldOfFrame, field_of
 from openstreamer.wire.mpegts.limits import MpegTsLimits
-from openstreamer.wire.mpegts.nal_units import BEGINS, DROPPED, H264_RULES, H265_RULES, SLICE
+from openstreamer.wire.mpegts.nal_units import BEGINS, DROPPED, H264_RULES, H265_RULES, PARAMETERS, SLICE
 from openstreamer.wire.mpegts.statistics import MpegTsStatistics
 from openstreamer.wire.mpegts.tables import ElementaryStreamInfo, TsCodec
 from openstreamer.wire.mpegts.times import TrackTimes
@@ -63,7 +65,8 @@ class VideoStream:
         self._picture_90k = 0
         self.track: Track | None = None
 
-    def _frame(self, payload: bytes, times_90k: Times | None) -> list[Frame]:
+    def _frame(self, payload: bytes, times_90k: Times | None, first: bytes = b"") -> list[Frame]:
+        """``first`` is the part that says whether decoding can begin here, when that is not all."""
         times_90k = times_90k or self._next_times()
         if times_90k is None:
             self._statistics.dropped_frames += 1
@@ -72,7 +75,7 @@ class VideoStream:
         self._measure(dts_90k)
         placed_90k = self._times.place(dts_90k)
         try:
-            key = self._is_random_access(payload)
+            key = self._is_random_access(first or payload)
             if key:
                 self._configure(payload)
         except MediaError:
@@ -128,6 +131,9 @@ class NalStream(VideoStream):
         self._tail: list[bytes] = []  # from the last start code on: a NAL unit that may go on
         self._tail_bytes = 0
         self._aligned = 0  # PES packets in a row that began with an access unit; -1: one did not
+        self._sps: H264Sps | None = None  # of H.264 that may have fields
+        self._sps_nal = b""
+        self._first_field: tuple[FieldOfFrame, list[bytes], Times | None] | None = None
 
     def feed(self, payload: bytes, times_90k: Times | None) -> list[Frame]:
         """The frames that are complete with one PES payload; ``times_90k`` are its PTS and DTS."""
@@ -144,6 +150,7 @@ class NalStream(VideoStream):
         Decoders conceal a missing picture; a mutilated one makes some of them fail.
         """
         frames = self._end_tail() + self._end_unit() if self._begins_unit(payload) else []
+        frames += self._end_field()
         if not self._open:
             self._statistics.dropped_frames += 1
         self._forget()
@@ -152,12 +159,13 @@ class NalStream(VideoStream):
     def lose(self) -> list[Frame]:
         """Packets between PES packets are missing."""
         frames = self._end_tail() + self._end_unit() if self._aligned > 0 else []
+        frames += self._end_field()
         self._forget()
         return frames
 
     def end(self) -> list[Frame]:
         """There is no more."""
-        return self._end_tail() + self._end_unit()
+        return self._end_tail() + self._end_unit() + self._end_field()
 
     def _feed(self, payload: bytes, times_90k: Times | None) -> list[Frame]:
         whole = self._aligned >= _LEARNING
@@ -243,6 +251,8 @@ class NalStream(VideoStream):
             if kind & SLICE:
                 self._damaged |= not (self._has_slice or first)
                 self._has_slice = True
+            elif kind & PARAMETERS and nal != self._sps_nal:
+                self._read_sps(nal)
             if not kind & DROPPED:
                 self._nals.append(nal)
                 self._nals_bytes += len(nal)
@@ -261,7 +271,48 @@ class NalStream(VideoStream):
         self._nals = []
         self._nals_bytes = 0
         self._open = self._has_slice = self._damaged = False
-        return self._frame(to_length_prefixed(nals), times_90k) if whole else []
+        if not whole:
+            return []
+        if self._sps is not None:
+            return self._pair_fields(nals, times_90k, self._sps)
+        return self._frame(to_length_prefixed(nals), times_90k)
+
+    # ------------------------------------------------------------------ fields
+
+    def _read_sps(self, nal: bytes) -> None:
+        self._sps_nal = nal
+        try:
+            sps = h264.parse_sps(nal)
+        except MediaError:
+            return  # the key frame that it belongs to is refused
+        self._sps = None if sps.progressive else sps
+
+    def _pair_fields(self, nals: list[bytes], times_90k: Times | None, sps: H264Sps) -> list[Frame]:
+        """Hold a first field back until its second one comes, with which it is one frame."""
+        kinds = self._rules.kinds
+        try:
+            field = field_of(next(nal for nal in nals if kinds[nal[0]] & SLICE), sps)
+        except MediaError:
+            field = None
+        if self._first_field is not None:
+            first, first_nals, first_times_90k = self._first_field
+            if first.is_followed_by(field):
+                self._first_field = None
+                whole, head = to_length_prefixed(first_nals + nals), to_length_prefixed(first_nals)
+                return self._frame(whole, first_times_90k, head)
+        frames = self._end_field()
+        if field is None:
+            return frames + self._frame(to_length_prefixed(nals), times_90k)
+        self._first_field = field, nals, times_90k
+        return frames
+
+    def _end_field(self) -> list[Frame]:
+        """A field that stays alone is a frame."""
+        if self._first_field is None:
+            return []
+        _, nals, times_90k = self._first_field
+        self._first_field = None
+        return self._frame(to_length_prefixed(nals), times_90k)
 
     def _forget(self) -> None:
         """What was begun is lost."""
