@@ -1,10 +1,13 @@
 """RTMP pulled from a server that is well, refuses, stalls, ends, or breaks the protocol."""
 
 import asyncio
+import base64
+import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -21,6 +24,8 @@ from openstreamer.media.errors import (
 from openstreamer.sources.outbound import Outbound
 from openstreamer.sources.rtmp import QueueLimits
 from openstreamer.sources.rtmp_pull import RtmpPullSource
+from openstreamer.wire.amf0 import AmfValue
+from openstreamer.wire.rtmp import RtmpServer
 from tests.contract.source_suite import SourceContract, SourceRig, error_of, sample
 from tests.support.certificates import make_certificate
 from tests.support.clips import clip
@@ -147,7 +152,7 @@ async def test_a_server_that_says_nothing_is_stalled() -> None:
         await reader.read()
 
     async with raw_server(silent) as server:
-        err = await error_of_url(RtmpOrigin(play_clip, port_of(server)), "live/news", SHORT_S)
+        err = await error_of_url(RtmpOrigin(play_clip, port=port_of(server)), "live/news", SHORT_S)
     assert isinstance(err, SourceStalled)
     assert "handshake" in str(err)
 
@@ -199,7 +204,7 @@ async def test_what_is_not_rtmp_is_unreachable(answer: bytes) -> None:
         await reader.read()
 
     async with raw_server(speak) as server:
-        err = await error_of_url(RtmpOrigin(play_clip, port_of(server)), "live/news", 2)
+        err = await error_of_url(RtmpOrigin(play_clip, port=port_of(server)), "live/news", 2)
     assert isinstance(err, SourceUnreachable)
     assert "protocol" in str(err)
 
@@ -217,3 +222,57 @@ async def test_rtmps_verifies_the_certificate_unless_told_not_to(tmp_path: Path,
             return
         with pytest.raises(SourceRejected, match="certificate is not trusted"):
             await source.__aenter__()
+
+
+class AccessManager(RtmpServer):
+    """A server that lets nobody connect without Adobe's login."""
+
+    def _handle_command(
+        self, name: str, transaction_id: float, arguments: list[AmfValue], stream_id: int
+    ) -> None:
+        options = arguments[0] if arguments else None
+        if name != "connect" or not isinstance(options, dict):
+            super()._handle_command(name, transaction_id, arguments, stream_id)
+            return
+        app, _, query = str(options["app"]).partition("?")
+        refusal = refusal_of(dict(parse_qsl(query)))
+        if refusal:
+            code = "NetConnection.Connect.Rejected"
+            self._send_command(0, "_error", transaction_id, None, {"code": code, "description": refusal})
+        else:
+            options["app"] = app
+            super()._handle_command(name, transaction_id, arguments, stream_id)
+
+
+def refusal_of(login: dict[str, str]) -> str:
+    """What the server says to a login; nothing when it is right. The hashes follow FFmpeg's client."""
+    reject = "[ AccessManager.Reject ] : [ authmod=adobe ] : "
+    if "user" not in login:
+        return "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : "
+    if "response" not in login:
+        return f"{reject}?reason=needauth&user={login['user']}&salt=c2FsdA==&challenge=Y2hhbA==&opaque=b3Bh"
+
+    def digest(text: str) -> str:
+        return base64.b64encode(hashlib.md5(text.encode()).digest()).decode()
+
+    expected = digest(digest("me" + "c2FsdA==" + "p@ss") + "b3Bh" + login["challenge"])
+    return (
+        "" if login["response"].replace(" ", "+") == expected else f"{reject}?reason=authfailed&opaque=b3Bh"
+    )
+
+
+async def test_it_logs_in_where_the_server_wants_it() -> None:
+    async with rtmp_origin(play_clip, machine=AccessManager) as origin:
+        async with pull(f"rtmp://me:p%40ss@127.0.0.1:{origin.port}/live/news") as source:
+            assert await sample(source, 20)
+        assert origin.players[0].connect.app == "live"
+
+
+@pytest.mark.parametrize("login", ["", "me:wrong@"])
+async def test_a_wrong_login_is_refused_and_not_repeated(login: str) -> None:
+    async with rtmp_origin(play_clip, machine=AccessManager) as origin:
+        source = pull(f"rtmp://{login}127.0.0.1:{origin.port}/live/news")
+        with pytest.raises(SourceRejected, match="refused the application") as caught:
+            await source.__aenter__()
+        assert "wrong" not in str(caught.value)
+        assert not origin.players

@@ -67,6 +67,7 @@ class RtmpOrigin:
     """A running server; every player is served by ``script``."""
 
     script: Script
+    machine: Callable[[], RtmpServer] = RtmpServer
     port: int = 0
     players: list[Player] = field(default_factory=list)
     serving: list["asyncio.Task[None]"] = field(default_factory=list)
@@ -88,7 +89,7 @@ class RtmpOrigin:
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        machine = RtmpServer()
+        machine = self.machine()
         connect: ConnectRequested | None = None
         self.writers.append(writer)
         while data := await reader.read(READ_BYTES):
@@ -111,9 +112,11 @@ class RtmpOrigin:
 
 
 @asynccontextmanager
-async def rtmp_origin(script: Script, *, context: ssl.SSLContext | None = None) -> AsyncIterator[RtmpOrigin]:
+async def rtmp_origin(
+    script: Script, *, context: ssl.SSLContext | None = None, machine: Callable[[], RtmpServer] = RtmpServer
+) -> AsyncIterator[RtmpOrigin]:
     """A server on loopback that lives as long as the block."""
-    origin = RtmpOrigin(script)
+    origin = RtmpOrigin(script, machine)
     async with raw_server(origin.serve, context=context) as server:
         origin.server, origin.port = server, port_of(server)
         try:

@@ -1,9 +1,10 @@
 """RTMP(S) pulled from another server: connects, plays, and goes on as a publisher's connection does."""
 
 import asyncio
+import secrets
 import socket
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Self, assert_never, cast
 from urllib.parse import urlencode, urlsplit
@@ -42,6 +43,7 @@ from openstreamer.wire.rtmp import (
     StreamClosed,
     StreamCreated,
 )
+from openstreamer.wire.rtmp.login import MAX_TRIES, login_query, wants_login
 
 MAX_BYTES_BEFORE_PLAY: Final = 1 << 20
 _PLAYING: Final = "NetStream.Play.Start"
@@ -56,6 +58,8 @@ class PlayRequest:
     app: str
     tc_url: str
     name: str = field(repr=False)
+    username: str = ""
+    password: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, rtmp: RtmpInput, chosen: Input) -> Self:
@@ -77,7 +81,12 @@ class PlayRequest:
             insecure_tls=chosen.net.insecure_tls,
         )
         tc_url = f"{scheme}://{host}:{endpoint.port}/{app}"
-        return cls(target, app, tc_url, f"{name}?{query}" if query else name)
+        asked = f"{name}?{query}" if query else name
+        return cls(target, app, tc_url, asked, endpoint.username, endpoint.password)
+
+    def with_login(self, query: str) -> Self:
+        """The same, with ``query`` behind the application."""
+        return replace(self, app=self.app + query, tc_url=self.tc_url + query)
 
 
 class RtmpPullSource:
@@ -91,9 +100,35 @@ class RtmpPullSource:
     ) -> None:
         self._outbound = outbound
         self._request = PlayRequest.of(rtmp, chosen)
+        self._limits = limits
         self._connection = _PlayConnection(self._request, limits)
 
     async def __aenter__(self) -> Self:
+        for _ in range(MAX_TRIES - 1):
+            try:
+                await self._connect()
+            except SourceRejected:
+                query = self._login()
+                if not query:
+                    raise
+                self._connection = _PlayConnection(self._request.with_login(query), self._limits)
+            else:
+                return self
+        await self._connect()
+        return self
+
+    def _login(self) -> str:
+        """What the application needs behind it at the next try; empty when the server wants no login, or we
+        have none."""
+        request, wanted = self._request, self._connection.login_wanted
+        if not request.username or not wants_login(wanted):
+            return ""
+        try:
+            return login_query(wanted, request.username, request.password, secrets.token_hex(4))
+        except RemoteProtocolError as err:
+            raise SourceRejected(f"{request.target.label}: {err}") from err
+
+    async def _connect(self) -> None:
         connection, target = self._connection, self._request.target
         loop = asyncio.get_running_loop()
         started_s = loop.time()
@@ -111,7 +146,6 @@ class RtmpPullSource:
         except BaseException:
             connection.close()
             raise
-        return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -161,6 +195,7 @@ class _PlayConnection(asyncio.Protocol):
         self.media = RtmpPublishSource(self, limits=limits, protocol=target.label)
         self.paused = False
         self.waiting_for = "no handshake"  # in the words of the error
+        self.login_wanted = ""  # what a refusal of the application said
         self._request = request
         self._machine = RtmpClient()
         self._transport: asyncio.Transport | None = None
@@ -272,6 +307,7 @@ class _PlayConnection(asyncio.Protocol):
             self.waiting_for = "no answer to createStream"
             self._machine.send_create_stream()
             return
+        self.login_wanted = event.description
         self._refused("refused the application", event.code, event.description)
 
     def _play(self, stream_id: int) -> None:
