@@ -358,9 +358,41 @@ def test_a_program_of_unknown_streams_is_refused_in_words() -> None:
         demuxer.receive_data(tables(MPEG2) + null_packets(100))
 
 
-def test_a_scrambled_program_is_refused_in_words() -> None:
+def clock(pid: int, time_90k: int) -> bytes:
+    """A packet without payload that has a clock reference."""
+    field = b"\xb7\x10" + (time_90k << 15 | 0x7E00).to_bytes(6, "big")
+    return (0x47000020 | pid << 8).to_bytes(4, "big") + field.ljust(184, b"\xff")
+
+
+@pytest.mark.parametrize(("known", "waited_ms"), [(True, 1000), (False, 10_000)])
+def test_a_program_that_cannot_be_carried_is_refused_after_the_wait_for_tracks(
+    known: bool, waited_ms: int
+) -> None:
+    demuxer = MpegTsDemuxer()
+    demuxer.receive_data((tables(MPEG2) if known else tables(MPEG2)[:188]) + null_packets(5))
+    times_ms = iter(range(0, 20_000, 40))
+    with pytest.raises(SourceRejected, match="nothing that can be carried"):  # noqa: PT012 - the time it takes
+        for time_ms in times_ms:
+            demuxer.receive_data(
+                clock(0x200, 90 * time_ms) + clock(0x201, 1 << 30) + clock(0x202, 0)[:6].ljust(188)
+            )
+    assert time_ms == waited_ms
+
+
+def test_a_scrambled_live_program_is_refused_after_the_wait_for_tracks() -> None:
     data = changed(
         muxed(pair(2)),
+        lambda _, packet: (
+            packet if pid_of(packet) in (0, PMT_PID) else packet[:3] + bytes((packet[3] | 0x80,)) + packet[4:]
+        ),
+    )
+    with pytest.raises(SourceRejected, match="program 1 is scrambled"):
+        MpegTsDemuxer().receive_data(data)
+
+
+def test_a_scrambled_program_is_refused_in_words() -> None:
+    data = changed(
+        muxed(pair(1)),
         lambda _, packet: (
             packet if pid_of(packet) in (0, PMT_PID) else packet[:3] + bytes((packet[3] | 0x80,)) + packet[4:]
         ),
@@ -368,7 +400,7 @@ def test_a_scrambled_program_is_refused_in_words() -> None:
     demuxer = MpegTsDemuxer()
     with pytest.raises(SourceRejected, match="program 1 is scrambled"):
         eof(data, demuxer)
-    assert demuxer.statistics.scrambled_packets == 100
+    assert demuxer.statistics.scrambled_packets == 50
 
 
 def test_scrambled_pes_packets_are_left_out_and_counted() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
+from openstreamer.media.clock import TICKS_PER_MS
 from openstreamer.media.errors import MediaError, SourceRejected
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
@@ -13,7 +14,7 @@ from openstreamer.wire.mpegts.programs import ProgramTable
 from openstreamer.wire.mpegts.statistics import MpegTsStatistics
 from openstreamer.wire.mpegts.stream import CodecStream, ElementaryStream
 from openstreamer.wire.mpegts.tables import ElementaryStreamInfo, Program, TsCodec
-from openstreamer.wire.mpegts.times import ProgramClock, TrackTimes
+from openstreamer.wire.mpegts.times import CLOCK_BITS, ProgramClock, TrackTimes
 from openstreamer.wire.mpegts.video import Av1Stream, NalStream
 
 VIDEO_TRACK_ID = 0
@@ -60,6 +61,7 @@ class MpegTsDemuxer:
         self._ordered: list[ElementaryStream] = []  # video first
         self._plain: dict[int, ElementaryStream] = {}  # by the header of simple packets, without its counter
         self._out: list[Frame] = []
+        self._first_clock: tuple[int, int] | None = None  # PID and time of it
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -164,12 +166,14 @@ class MpegTsDemuxer:
         pid = head >> 8 & 0x1FFF
         stream = self._streams.get(pid)
         if stream is None and not self._table.is_table(pid):
+            if not self._ordered and head & _ADAPTATION:
+                self._reject_in_vain(pid, body)
             return
         if head & _ERROR:
             self.statistics.malformed += 1
             return
         if head & _SCRAMBLED:
-            self._scrambled(stream)
+            self._scrambled(head, body, stream)
             return
         start, flags = 0, 0
         stuffed = False
@@ -192,11 +196,29 @@ class MpegTsDemuxer:
         elif self._table.receive(pid, head & 15, payload, begins):
             self._follow_program()
 
-    def _scrambled(self, stream: ElementaryStream | None) -> None:
+    def _scrambled(self, head: int, body: bytes, stream: ElementaryStream | None) -> None:
         self.statistics.scrambled_packets += 1
-        if stream is not None:
-            stream.scrambled = True
-            self._deliver(stream.skip())
+        if stream is None:
+            return
+        stream.scrambled = True
+        self._deliver(stream.skip())
+        if head & _ADAPTATION and not self._gate.flowing and not any(each.clear for each in self._ordered):
+            self._reject_in_vain(stream.info.pid, body)
+
+    def _reject_in_vain(self, pid: int, body: bytes) -> None:
+        """Where no stream gives media time, the clock says when there was time enough for one to come."""
+        if body[0] <= _PCR_BYTES or not body[1] & _PCR:
+            return
+        pcr_90k = int.from_bytes(body[2:7], "big") >> 7
+        if self._first_clock is None:
+            self._first_clock = pid, pcr_90k
+        first_pid, first_90k = self._first_clock
+        if pid != first_pid or not self._table.is_known:
+            return
+        known = all(program.known for program in self.programs)
+        wait_ms = self._limits.track_wait_ms if known else self._limits.configuration_wait_ms
+        if (pcr_90k - first_90k) % (1 << CLOCK_BITS) >= wait_ms * TICKS_PER_MS:
+            raise SourceRejected(self._why_nothing())
 
     def _deliver(self, frames: list[Frame]) -> None:
         if frames or not self._gate.flowing:
