@@ -1,8 +1,8 @@
 """Logging in to an RTMP server by Adobe's access manager (``authmod=adobe``).
 
-It is in no specification of RTMP; encoders have it from Flash Media Live Encoder. A server refuses ``connect``
-with a description that says what is missing, closes, and the client comes back with more in the query of its
-application name: first the user, then an answer to the server's challenge.
+It is in no specification of RTMP; encoders have it from Flash Media Live Encoder. A server that refuses
+``connect`` says in its description what is missing, and closes; the client comes back with more in the query
+of its application name: first the user, then an answer to the server's challenge.
 """
 
 import base64
