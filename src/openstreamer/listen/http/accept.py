@@ -110,7 +110,9 @@ class Acceptor:
     def _opened(self, sock: socket.socket, incoming: "Incoming", task: "asyncio.Task[None]") -> None:
         """However the task ended, and even if it was cancelled before it began to run."""
         self._opening.discard(task)
-        if not incoming.connected:
+        # uvloop drops a transport whose opening is cancelled without a word to its protocol, even when it had
+        # told it of the connection.
+        if task.cancelled() or not incoming.connected:
             incoming.endpoint.release()
             sock.close()
 

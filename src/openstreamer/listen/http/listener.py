@@ -144,11 +144,16 @@ class HttpListener:
         await cancel_and_wait(tuple(service.tasks))
         for connection in tuple(service.connections):
             connection.close("shutting down")
+        if not await self._all_closed(service):
+            for connection in tuple(service.connections):
+                connection.abort("shutting down")
+            if not await self._all_closed(service):
+                logger.error("http_connections_left", connections=service.statistics.open_connections)
+        if self._sweeper is not None:
+            await cancel_and_wait((self._sweeper,))
+
+    async def _all_closed(self, service: Service) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_DEADLINE_S):
                 await service.wait_closed()
-        for connection in tuple(service.connections):
-            connection.abort("shutting down")
-        await service.wait_closed()
-        if self._sweeper is not None:
-            await cancel_and_wait((self._sweeper,))
+        return not service.statistics.open_connections

@@ -176,6 +176,10 @@ class RtmpListener:
             )
         except OSError:  # ssl.SSLError and the handshake's time-out among them
             service.statistics.protocol_errors += 1
+        except asyncio.CancelledError:
+            # uvloop drops the transport without a word to its protocol, even when it had told it of the peer.
+            connection.connected = False
+            raise
         finally:
             if not connection.connected:
                 service.forget(connection)

@@ -66,9 +66,10 @@ class RtmpService:
             self._empty.set()
 
     def forget(self, connection: OpenConnection) -> None:
-        """A connection that had been made is lost."""
-        self.connections.discard(connection)
-        self.leave(connection.address)
+        """A connection is over, or was never made. Again is harmless."""
+        if connection in self.connections:
+            self.connections.remove(connection)
+            self.leave(connection.address)
 
     def watch(self, task: "asyncio.Task[None]") -> None:
         """Own ``task`` until it is done."""
