@@ -341,6 +341,16 @@ def test_a_stream_that_leaves_the_program_is_no_track_any_more() -> None:
     assert len(found) == len(pair(1)) + 25
 
 
+def test_frames_that_wait_for_a_stream_are_dropped_with_their_own() -> None:
+    only = muxed([frame for frame in pair(1, start_90k=90_000) if not frame.track.is_video], together=1)
+    early = MpegTsMuxer([VIDEO, AUDIO]).mux([video(0, key=True), video(3600, key=False)])
+    found, demuxer = demuxed(early + only)
+    assert {frame.track.codec for frame in found} == {"aac"}
+    assert all(frame.key for frame in found)
+    assert [track.codec for track in demuxer.tracks] == ["aac"]
+    assert len(demuxed(early + tables(MPEG2))[0]) == 2  # nothing follows: they are all there is
+
+
 def test_a_program_that_is_replaced_is_followed() -> None:
     renamed = two_programs(muxed(pair(1, start_90k=90_000)), 9)
     found, demuxer = demuxed(muxed(pair(1)) + renamed)

@@ -230,26 +230,23 @@ class MpegTsDemuxer:
         """The chosen program is another one, or its PMT changed: keep the streams that stay the same."""
         program = self._table.chosen
         infos = [] if program is None else self._chosen_streams(program)
-        old = self._streams
-        self._streams = {}
-        self._ordered = []
+        streams: list[ElementaryStream] = []
         audio_id = FIRST_AUDIO_TRACK_ID
         for info in infos:
             track_id = VIDEO_TRACK_ID
             if info.codec is not None and not info.codec.is_video:
                 track_id = audio_id
                 audio_id += 1
-            stream = old.get(info.pid)
+            stream = self._streams.get(info.pid)
             if stream is None or stream.info != info or stream.codec.track_id != track_id:
-                made = self._make(info, track_id)
-                if made is None:
-                    continue
-                stream = made
-            self._streams[info.pid] = stream
-            self._ordered.append(stream)
-        for stream in old.values():
-            if stream not in self._ordered:
-                self._deliver(stream.end())
+                stream = self._make(info, track_id)
+            if stream is not None:
+                streams.append(stream)
+        for old in self._ordered:
+            if old not in streams:
+                self._deliver(old.end())
+        self._ordered = streams
+        self._streams = {stream.info.pid: stream for stream in streams}
         self._plain = {SYNC_BYTE << 20 | pid << 4 | 1: stream for pid, stream in self._streams.items()}
 
     def _chosen_streams(self, program: Program) -> list[ElementaryStreamInfo]:

@@ -67,8 +67,10 @@ class TrackGate:
                 )
 
     def release(self) -> list[Frame]:
-        """What is held, with the tracks there are."""
-        held = list(self._held)
+        """What is held, with the tracks there are; frames of a stream that left the program are dropped."""
+        ids = {track.id for track in self.tracks}
+        held = [frame for frame in self._held if frame.track.id in ids]
+        self._statistics.dropped_frames += len(self._held) - len(held)
         self._held.clear()
         self._held_bytes = 0
         if not held:
