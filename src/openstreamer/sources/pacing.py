@@ -84,6 +84,16 @@ class Pacer:
             due_s = now_s
         return due_s
 
+    def limit_90k(self, until_s: float) -> int:
+        """What is due at ``until_s``: for many frames at once, after ``due_s`` of the first of them. Tell the
+        newest one with ``passed``."""
+        assert self._anchor_90k is not None
+        return self._anchor_90k + int((until_s - self._anchor_s) * self._ticks_per_s)
+
+    def passed(self, dts_90k: int) -> None:
+        """Frames up to this one were given out without ``due_s``."""
+        self._newest_90k = max(self._newest_90k, dts_90k)
+
     def take(self, queue: deque[Frame], now_s: float, batch_s: float = BATCH_S) -> list[Frame]:
         """Take the frames from the head of ``queue`` that are due within ``batch_s``."""
         taken: list[Frame] = []

@@ -5,12 +5,12 @@ that one offset, chosen when the first of them gets there, keeps picture and sou
 """
 
 from collections import deque
-from collections.abc import Iterator
 
 from openstreamer.media.frame import Frame
 from openstreamer.sources.hls.follow import Period
-from openstreamer.sources.pacing import BATCH_S, JUMP_90K, Pacer
+from openstreamer.sources.pacing import JUMP_90K, Pacer
 
+BATCH_S = 0.1  # frames due within this go together: ten wake-ups a second
 TURN_90K = 1 << 33  # one turn of the clock of MPEG-TS and packed audio
 HALF_TURN_90K = TURN_90K >> 1
 LONGEST_STEP_90K = 45_000  # what one frame may claim as its duration
@@ -21,29 +21,18 @@ _Clock = tuple[Period, int]  # a period, and how often the time of a rendition f
 
 
 class _Queue:
-    """The frames of one rendition that wait."""
+    """The frames of one rendition that wait: those on the common clock, and runs of those that come after a
+    discontinuity, whose offset is chosen when it is their turn."""
 
-    __slots__ = (
-        "falls",
-        "head",
-        "last_90k",
-        "marks",
-        "newest_90k",
-        "period",
-        "put",
-        "runs",
-        "shift_90k",
-        "taken",
-    )
+    __slots__ = ("falls", "last_90k", "marks", "period", "placed", "put", "runs", "shift_90k", "taken")
 
     def __init__(self) -> None:
-        self.runs: deque[tuple[Period, deque[Frame]]] = deque()
-        self.head: Frame | None = None  # placed on the common clock
+        self.placed: deque[Frame] = deque()
+        self.runs: deque[tuple[Period, list[Frame]]] = deque()
         self.period: Period | None = None  # of the last frame that was placed
         self.falls = 0
         self.shift_90k = 0  # whole turns of a 33-bit clock
         self.last_90k: int | None = None  # container time of the last frame that was placed
-        self.newest_90k = 0  # container time of the last frame that was put
         self.put = 0  # frames, ever
         self.taken = 0
         self.marks: deque[int] = deque()  # the value of ``put`` at the end of each segment that waits
@@ -70,12 +59,18 @@ class FrameMerger:
         if not frames:
             return
         queue = self._queues[rendition]
-        if not queue.runs or queue.runs[-1][0] != period:
-            queue.runs.append((period, deque()))
-        queue.runs[-1][1].extend(frames)
         queue.put += len(frames)
-        queue.newest_90k = frames[-1].dts_90k
-        self.queued_bytes += sum(len(frame.payload) for frame in frames)
+        self.queued_bytes += sum([len(frame.payload) for frame in frames])
+        if queue.runs:
+            last_period, last = queue.runs[-1]
+            if last_period == period:
+                last += frames
+            else:
+                queue.runs.append((period, list(frames)))
+        elif queue.period == period:
+            self._place_all(queue, period, frames)
+        else:
+            queue.runs.append((period, list(frames)))
 
     def segment_ends(self, rendition: int) -> None:
         """The frames put so far are whole segments."""
@@ -91,19 +86,19 @@ class FrameMerger:
     def ahead_s(self, rendition: int) -> float | None:
         """How much media waits; None across a discontinuity."""
         queue = self._queues[rendition]
-        if queue.last_90k is None or not queue.runs or queue.runs[-1][0] != queue.period:
+        if queue.runs or not queue.placed:
             return None
-        return (queue.newest_90k + queue.shift_90k - queue.last_90k) / 90_000
+        return (queue.placed[-1].dts_90k - queue.placed[0].dts_90k) / 90_000
 
     # ------------------------------------------------------------------ out
 
     def has_frames(self, rendition: int) -> bool:
         """Whether anything of it waits."""
         queue = self._queues[rendition]
-        return queue.head is not None or bool(queue.runs)
+        return bool(queue.placed or queue.runs)
 
     def __bool__(self) -> bool:
-        return any(self.has_frames(index) for index in range(len(self._queues)))
+        return any(queue.placed or queue.runs for queue in self._queues)
 
     def begin(self, burst_s: float, now_s: float) -> None:
         """Start giving out with the first frame of the first rendition; ``burst_s`` of media go at once. What
@@ -114,77 +109,88 @@ class FrameMerger:
         self.pacer.start(first.dts_90k, now_s - burst_s)
         for queue in self._queues[1:]:
             while (head := self._head(queue)) is not None and head.dts_90k < first.dts_90k:
-                self._pop(queue)
-                self.dropped_frames += 1
+                self._drop(queue, queue.placed.popleft())
 
     def take(self, now_s: float) -> list[Frame]:
         """The frames that are due, in the order of their decoding times."""
+        queue = self._earliest()
+        if queue is None or self.pacer.due_s(queue.placed[0], now_s) > now_s + BATCH_S:
+            return []
+        limit_90k = self.pacer.limit_90k(now_s + BATCH_S)
         taken: list[Frame] = []
-        until_s = now_s + BATCH_S
-        while (queue := self._earliest()) is not None:
-            head = queue.head
-            assert head is not None
-            if self.pacer.due_s(head, now_s) > until_s:
-                break
-            taken.append(head)
-            self._pop(queue)
+        alone = len(self._queues) == 1
+        while queue is not None and queue.placed[0].dts_90k <= limit_90k:
+            placed = queue.placed
+            before = len(taken)
+            while placed and placed[0].dts_90k <= limit_90k:
+                taken.append(placed.popleft())
+                if not alone:
+                    break
+            queue.taken += len(taken) - before
+            queue = self._earliest()
+        self.queued_bytes -= sum([len(frame.payload) for frame in taken])
+        self.pacer.passed(max(frame.dts_90k for frame in taken[-LOOKED_AT:]))
         return taken
 
     def wait_s(self, now_s: float) -> float | None:
         """How long until the next frame is due; None when there is none."""
         queue = self._earliest()
-        if queue is None or queue.head is None:
-            return None
-        return max(0.0, self.pacer.due_s(queue.head, now_s) - now_s)
+        return None if queue is None else max(0.0, self.pacer.due_s(queue.placed[0], now_s) - now_s)
 
     def _earliest(self) -> _Queue | None:
+        """The rendition whose frame comes next; its ``placed`` is not empty."""
         found: _Queue | None = None
         for queue in self._queues:
-            head = queue.head or self._head(queue)
-            if head is not None and (
-                found is None or found.head is None or head.dts_90k < found.head.dts_90k
-            ):
+            head = self._head(queue)
+            if head is not None and (found is None or head.dts_90k < found.placed[0].dts_90k):
                 found = queue
         return found
 
-    def _pop(self, queue: _Queue) -> None:
-        assert queue.head is not None
-        self.queued_bytes -= len(queue.head.payload)
-        queue.head = None
-        queue.taken += 1
-
     def _head(self, queue: _Queue) -> Frame | None:
-        while queue.head is None and queue.runs:
-            period, frames = queue.runs[0]
-            frame = frames.popleft()
-            if not frames and len(queue.runs) > 1:
-                queue.runs.popleft()
-            elif not frames:
-                queue.runs.clear()
-            queue.head = frame
-            if not self._place(queue, period, frame):
-                self._pop(queue)
-                self.dropped_frames += 1
-        return queue.head
+        while not queue.placed and queue.runs:
+            period, frames = queue.runs.popleft()
+            self._place_all(queue, period, frames)
+        return queue.placed[0] if queue.placed else None
+
+    def _drop(self, queue: _Queue, frame: Frame) -> None:
+        self.queued_bytes -= len(frame.payload)
+        self.dropped_frames += 1
+        queue.taken += 1
 
     # ------------------------------------------------------------------ the common clock
 
-    def _place(self, queue: _Queue, period: Period, frame: Frame) -> bool:
-        """Put a frame on the common clock; False when it is sound from a moment that has passed."""
-        if queue.period != period:
-            if queue.period is None and not self._join(period):
-                return False
-            queue.period = period
-            queue.falls = 0
-            queue.shift_90k = 0
-            queue.last_90k = self._references.get((period, 0))
-        raw = self._unturned(queue, frame.dts_90k)
-        offset = self._offset(queue, raw, frame)
+    def _place_all(self, queue: _Queue, period: Period, frames: list[Frame]) -> None:
+        """Put frames of one period on the common clock."""
+        joins = queue.period == period or self._enter(queue, period)
+        for index, frame in enumerate(frames):
+            if joins and self._place(queue, frame, frames, index):
+                queue.placed.append(frame)
+            else:
+                self._drop(queue, frame)
+
+    def _enter(self, queue: _Queue, period: Period) -> bool:
+        """A period begins in a rendition; False when it has no place on the common clock."""
+        if queue.period is None and not self._join(period):
+            return False
+        queue.period = period
+        queue.falls = 0
+        queue.shift_90k = 0
+        queue.last_90k = self._references.get((period, 0))
+        return True
+
+    def _place(self, queue: _Queue, frame: Frame, frames: list[Frame], index: int) -> bool:
+        """Put a frame, ``frames[index]``, on the common clock; False when it is sound from a moment that has
+        passed."""
+        raw = frame.dts_90k + queue.shift_90k
+        before = queue.last_90k
+        if before is not None and not -HALF_TURN_90K < raw - before < HALF_TURN_90K:
+            raw = self._unturned(queue, raw, before)
+        offset = self._offset(queue, raw, frames, index)
         dts = raw + offset
         last = self._last_out.get(frame.track.id)
         if last is not None and dts < last - JUMP_90K:
             queue.falls += 1  # the clock fell without a word: the encoder began anew
-            offset = self._offset(queue, raw, frame)
+            offset = self._offset(queue, raw, frames, index)
             dts = raw + offset
         queue.last_90k = raw
         pts = frame.pts_90k - frame.dts_90k + dts
@@ -210,15 +216,11 @@ class FrameMerger:
         return True
 
     @staticmethod
-    def _unturned(queue: _Queue, dts_90k: int) -> int:
+    def _unturned(queue: _Queue, raw_90k: int, last_90k: int) -> int:
         """Container time without the turns of a 33-bit clock that another demuxer did not see."""
-        raw = dts_90k + queue.shift_90k
-        last = queue.last_90k
-        if last is not None and not -HALF_TURN_90K < raw - last < HALF_TURN_90K:
-            turns = (raw - last + HALF_TURN_90K) // TURN_90K
-            queue.shift_90k -= turns * TURN_90K
-            raw -= turns * TURN_90K
-        return raw
+        turns = (raw_90k - last_90k + HALF_TURN_90K) // TURN_90K
+        queue.shift_90k -= turns * TURN_90K
+        return raw_90k - turns * TURN_90K
 
     def _note(self, frame: Frame, dts_90k: int, last_90k: int | None) -> None:
         track = frame.track.id
@@ -228,34 +230,27 @@ class FrameMerger:
         self._last_out[track] = dts_90k
         self._end_out[track] = dts_90k + step_90k
 
-    def _offset(self, queue: _Queue, raw_90k: int, frame: Frame) -> int:
+    def _offset(self, queue: _Queue, raw_90k: int, frames: list[Frame], index: int) -> int:
         assert queue.period is not None
         clock = (queue.period, queue.falls)
         offset = self._offsets.get(clock)
         if offset is None:
-            offset = self._first_offset(queue, raw_90k, frame)
+            offset = self._first_offset(raw_90k, frames, index)
             self._forget_old()
             self._offsets[clock] = offset
             self._references[clock] = raw_90k
         return offset
 
-    def _first_offset(self, queue: _Queue, raw_90k: int, frame: Frame) -> int:
+    def _first_offset(self, raw_90k: int, frames: list[Frame], index: int) -> int:
         """No track may begin before it ended on the clock before; the one that is latest decides."""
         if not self._end_out:
             return 0
-        correction = raw_90k - frame.dts_90k
-        firsts = {frame.track.id: raw_90k}
-        for track, dts_90k in self._firsts(queue):
-            firsts.setdefault(track, dts_90k + correction)
+        correction = raw_90k - frames[index].dts_90k
+        firsts: dict[int, int] = {}
+        for frame in frames[index : index + LOOKED_AT]:
+            firsts.setdefault(frame.track.id, frame.dts_90k + correction)
         gaps = [self._end_out[track] - first for track, first in firsts.items() if track in self._end_out]
         return max(gaps, default=max(self._end_out.values()) - raw_90k)
-
-    @staticmethod
-    def _firsts(queue: _Queue) -> Iterator[tuple[int, int]]:
-        """Track and container time of the frames that follow on the same clock."""
-        if queue.runs and queue.runs[0][0] == queue.period:
-            for frame, _ in zip(queue.runs[0][1], range(LOOKED_AT), strict=False):
-                yield frame.track.id, frame.dts_90k
 
     def _forget_old(self) -> None:
         """Clocks that no rendition can come back to: all but the newest few."""

@@ -70,6 +70,7 @@ class HlsSource:
         self._failure: Exception | None = None
         self._task: asyncio.Task[None] | None = None
         self._arrival: asyncio.Future[None] | None = None  # what receive waits for
+        self._starving = True  # receive has nothing that will be due
         self._room = asyncio.Event()
         self._clock_s: Callable[[], float] = time.monotonic
 
@@ -226,7 +227,8 @@ class HlsSource:
     def deliver(self, rendition: int, period: Period, frames: list[Frame]) -> None:
         """Frames of a rendition came (:class:`~.rendition.Sink`)."""
         self._merger.put(rendition, period, frames)
-        self._wake()
+        if self._starving:
+            self._wake()
 
     def segment_ends(self, rendition: int) -> None:
         """A segment or part is complete: see how far ahead of the release it is, and steer."""
@@ -290,7 +292,7 @@ class HlsSource:
         changed = [frame.track for frame in frames if self._tracks.get(frame.track.id) is not frame.track]
         if changed:
             self._know(changed)
-        if self._with_picture:
+        if self._with_picture and len(self._renditions) > 1:
             for frame in frames:
                 if not frame.track.is_video:
                     frame.key = False  # a demuxer of sound alone marks every frame
@@ -301,6 +303,7 @@ class HlsSource:
         """Until frames came, the source failed, or ``wait_s`` is over."""
         loop = asyncio.get_running_loop()
         arrival = self._arrival = loop.create_future()
+        self._starving = wait_s is None
         timer = loop.call_later(wait_s, self._wake) if wait_s is not None else None
         try:
             await arrival
