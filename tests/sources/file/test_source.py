@@ -324,6 +324,17 @@ class TestLibav:
         async with mount.source(name, inline=False) as source:
             assert isinstance(await error_of(source), SourceRejected)
 
+    async def test_a_child_that_cannot_be_started_leaves_nothing_open(
+        self, mount: Mount, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mount.put("a.mkv", make(".mkv", *X264, *AAC, seconds="0.64"))
+        monkeypatch.setattr("sys.executable", "/nowhere/python")
+        async with nothing_left_behind():
+            with pytest.raises(
+                SourceUnreachable, match=r"vod/a\.mkv: the reader of files: cannot be started"
+            ):
+                await mount.source("a.mkv", inline=False).__aenter__()
+
     async def test_a_killed_child_is_unreachable(self, mount: Mount) -> None:
         mount.put("a.mkv", make(".mkv", *X264, *AAC, seconds="0.64"))
         async with nothing_left_behind(), mount.source("a.mkv", loop=True, inline=False) as source:

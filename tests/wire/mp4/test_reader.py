@@ -85,6 +85,11 @@ def fragment_of_one(tfhd_flags: int, tfhd_fields: bytes) -> bytes:
     return box(b"moof", box(b"traf", tfhd, trun))
 
 
+def of_track(track_id: int, fragment: bytes) -> bytes:
+    """A fragment of ours, which always has track 1, as one of another track."""
+    return fragment.replace(b"tfhd\0\2\0\x20\0\0\0\1", b"tfhd\0\2\0\x20\0\0\0" + bytes((track_id,)))
+
+
 class TestFilesOfFfmpeg:
     @pytest.mark.parametrize("name", FILES)
     def test_the_access_units_are_those_that_libav_reads(self, name: str) -> None:
@@ -280,6 +285,16 @@ class TestSegments:
         frames = demuxer.receive_data(moved[: moved.index(b"moof", 8) - 4])
         assert of_kind(units_of(frames), "video")[0] == of_kind(read_by_libav(data, ".mp4"), "video")[0]
 
+    def test_what_a_segment_promised_is_not_looked_for_in_the_next(self) -> None:
+        demuxer = Fmp4Demuxer()
+        part = video_part(0, slices(1))
+        demuxer.receive_data(INIT)
+        demuxer.begin_segment()
+        demuxer.receive_data(part[: part.index(b"mdat") - 4])
+        demuxer.begin_segment()
+        assert demuxer.receive_data(box(b"mdat", bytes(1000))) == []
+        assert demuxer.statistics.dropped_frames == 1
+
     def test_a_segment_that_was_cut_off_does_not_harm_the_next(self) -> None:
         demuxer = Fmp4Demuxer()
         demuxer.receive_data(INIT)
@@ -294,6 +309,19 @@ class TestSegments:
 
 
 class TestOpening:
+    def test_sound_from_before_the_picture_is_left_out_even_when_it_comes_later(self) -> None:
+        init, *_ = self.both().split(b"moof")
+        demuxer = Fmp4Demuxer()
+        demuxer.receive_data(init[:-4])
+        picture = video_part(12_800, slices(2))  # in a timescale of 12800: a second
+        sound = audio_fragment(1, 0, [1024, 10] * 100, [bytes([1] * 10)] * 100)
+        frames = demuxer.receive_data(picture + of_track(2, sound))
+        assert frames[0].dts_90k == 90_000
+        heard = [frame.dts_90k for frame in frames if not frame.track.is_video]
+        assert heard[0] == 47 * 1920
+        assert len(heard) == 53
+        assert demuxer.statistics.dropped_frames == 47
+
     def both(self) -> bytes:
         return make(
             ".mp4", *X264, *AAC, "-movflags", "+frag_keyframe+empty_moov+separate_moof+default_base_moof"
@@ -305,10 +333,7 @@ class TestOpening:
         demuxer = Fmp4Demuxer(limits)
         demuxer.receive_data(init[:-4])
         sound = audio_fragment(1, 0, [1024, 10] * 100, [bytes([1] * 10)] * 100)
-        sound = sound.replace(
-            b"tfhd\x00\x02\x00\x20\x00\x00\x00\x01", b"tfhd\x00\x02\x00\x20\x00\x00\x00\x02"
-        )
-        assert demuxer.receive_data(sound) == []
+        assert demuxer.receive_data(of_track(2, sound)) == []
         assert demuxer.statistics.dropped_frames == 96
         assert len(demuxer.receive_eof()) == 4
 
