@@ -1,0 +1,44 @@
+"""Which source an input URL opens."""
+
+from pathlib import Path
+
+import pytest
+
+from openstreamer.config.global_config import Ingestor
+from openstreamer.config.models import Input
+from openstreamer.media.errors import SourceRejected
+from openstreamer.stream.wiring import SourceOpener
+
+
+@pytest.mark.parametrize(
+    ("url", "protocol"),
+    [
+        ("test://", "test"),
+        ("rtmp://host/live/news", "rtmp"),
+        ("rtmps://host/live/news", "rtmps"),
+        ("http://host/news.ts", "http"),
+        ("https://host/news", "https"),
+        ("http://host/news.m3u8", "hls"),
+        ("udp://239.1.1.1:5000", "udp"),
+        ("file://vod/film.mp4", "file"),
+    ],
+)
+async def test_every_scheme_has_its_source(url: str, protocol: str, tmp_path: Path) -> None:
+    opener = SourceOpener(file_roots={"vod": tmp_path})
+    assert opener.open(Input.model_validate({"url": url})).protocol == protocol
+
+
+@pytest.mark.parametrize("url", ["srt://host:9999", "copy://news", "s3://bucket/key"])
+def test_what_is_not_read_yet_is_refused_in_words(url: str) -> None:
+    with pytest.raises(SourceRejected, match="not supported"):
+        SourceOpener().open(Input.model_validate({"url": url}))
+
+
+@pytest.mark.parametrize(
+    "url", ["rtmp://127.0.0.1:1/live/x", "http://127.0.0.1:1/x", "http://127.0.0.1:1/x.m3u8"]
+)
+async def test_the_switch_for_private_addresses_holds_for_every_source(url: str) -> None:
+    opener = SourceOpener(Ingestor(allow_private_addresses=False))
+    with pytest.raises(SourceRejected, match="private addresses are off"):
+        async with opener.open(Input.model_validate({"url": url})) as source:
+            await source.receive()
