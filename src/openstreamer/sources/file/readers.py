@@ -25,7 +25,7 @@ MAX_MOOV_BYTES = 64 << 20  # half a day of small samples
 MAX_TOP_LEVEL_BOXES = 65_536  # until the moov: a recording in fragments that was finished with one
 SNIFFED_BYTES = 4096
 
-_TS_PACKET_BYTES = (188, 204)
+_TS_PACKET_BYTES = (188, 192, 204)
 _TS_SYNC = 0x47
 _TS_PACKETS_SEEN = 4
 _MP4_FIRST_BOXES = frozenset(
