@@ -146,6 +146,31 @@ class TestMediaFile:
             file.check_unchanged()
         file.close()
 
+    def test_closing_it_during_a_read_closes_it_when_the_read_is_done(
+        self, vod: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        file = MediaFile(vod / "films" / "a.mp4", "a")
+        real = os.pread
+
+        def pread(fd: int, size: int, offset: int) -> bytes:
+            file.close()
+            return real(fd, size, offset)  # the descriptor is still that of the file
+
+        monkeypatch.setattr("os.pread", pread)
+        assert file.read(0, 4) == b"film"
+        assert len(os.listdir("/proc/self/fd")) == before
+
+    def test_a_disk_that_fails_is_told(self, vod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def pread(fd: int, size: int, offset: int) -> bytes:
+            raise OSError(5, "Input/output error")
+
+        file = MediaFile(vod / "films" / "a.mp4", "a")
+        monkeypatch.setattr("os.pread", pread)
+        with pytest.raises(SourceUnreachable, match="a cannot be read: Input/output error"):
+            file.read(0, 4)
+        file.close()
+
     def test_nothing_stays_open(self, vod: Path) -> None:
         before = len(os.listdir("/proc/self/fd"))
         (vod / "empty").touch()

@@ -102,17 +102,21 @@ class MediaFile:
         Raises:
             SourceUnreachable: the file changed since it was opened, or the disk fails.
         """
-        with self._lock:
-            if self._closed:
-                return b""
-            try:
-                data = os.pread(self._fd, size_bytes, offset)
-                if FileState.of(os.fstat(self._fd)) != self.state:
-                    raise SourceUnreachable(f"file: {self.name} changed while it was played")
-            except OSError as err:
-                raise SourceUnreachable(f"file: {self.name} cannot be read: {err.strerror}") from err
-            finally:
-                self._close_if_asked()
+        try:
+            with self._lock:
+                return b"" if self._closed else self._read(offset, size_bytes)
+        finally:
+            if self._closed:  # while this was under way; looked at after the lock is free, lest both miss it
+                self.close()
+
+    def _read(self, offset: int, size_bytes: int) -> bytes:
+        try:
+            data = os.pread(self._fd, size_bytes, offset)
+            state = FileState.of(os.fstat(self._fd))
+        except OSError as err:
+            raise SourceUnreachable(f"file: {self.name} cannot be read: {err.strerror}") from err
+        if state != self.state:
+            raise SourceUnreachable(f"file: {self.name} changed while it was played")
         return data
 
     def check_unchanged(self) -> None:
@@ -129,14 +133,11 @@ class MediaFile:
         self._closed = True
         if self._lock.acquire(blocking=False):
             try:
-                self._close_if_asked()
+                if self._fd >= 0:
+                    os.close(self._fd)
+                    self._fd = -1
             finally:
                 self._lock.release()
-
-    def _close_if_asked(self) -> None:
-        if self._closed and self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
 
     def _check(self) -> FileState:
         status = os.fstat(self._fd)
