@@ -389,8 +389,14 @@ class TestHostilePeers:
 
 
 def listing(names: list[str], first: int, *, end: bool = False) -> bytes:
-    """A playlist of one-second segments, which says that they are short: it is soon loaded again."""
-    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:0.3", f"#EXT-X-MEDIA-SEQUENCE:{first}"]
+    """A playlist of one-second segments, which says that they are short: it is soon loaded again. A live one
+    is begun three segments before its end."""
+    lines = [
+        "#EXTM3U",
+        "#EXT-X-TARGETDURATION:0.3",
+        "#EXT-X-SERVER-CONTROL:HOLD-BACK=3",
+        f"#EXT-X-MEDIA-SEQUENCE:{first}",
+    ]
     lines += [f"#EXTINF:1,\n{name}" for name in names]
     return "\n".join([*lines, *(["#EXT-X-ENDLIST"] if end else []), ""]).encode()
 
