@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from openstreamer.sources.hls.follow import Fetch, Follower
 from openstreamer.sources.hls.position import Position
@@ -166,6 +168,16 @@ class TestWhatToFetch:
         rest = next_of(follower)
         assert (rest.uri, rest.rest, rest.part) == ("s14", True, None)
 
+    def test_a_segment_with_a_part_that_is_a_gap_is_left_out(self) -> None:
+        follower = following(low_latency(10, 4, 2))
+        fetch_all(follower)
+        gap = '#EXT-X-PART:DURATION=0.5,URI="s14.2",GAP=YES\n'
+        follower.loaded(live(10, 4, CONTROL, PART_INF, tail=parts(14, 2, hint=False) + gap), 0.5, 0.5)
+        assert follower.peek() is None
+        follower.loaded(low_latency(10, 5, 1), 1.0, 1.0)
+        assert fetch_all(follower) == ["s15.0"]
+        assert follower.skipped == 1
+
     def test_encrypted_parts_are_left_for_their_segments(self) -> None:
         key = '#EXT-X-KEY:METHOD=AES-128,URI="k"'
         follower = following(live(10, 8, CONTROL, PART_INF, key, tail=parts(18, 3)))
@@ -268,3 +280,36 @@ class TestWhenToLoad:
     def test_the_patience_of_a_stream_goes_with_its_segments(self) -> None:
         assert following(live(10, 3, target=6)).patience_s == 18.0
         assert following(low_latency(10, 4, 3)).patience_s == 3.5
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 40), st.integers(0, 6), st.integers(0, 4), st.booleans(), st.integers(0, 3)),
+        max_size=30,
+    )
+)
+def test_whatever_a_server_lists_nothing_is_fetched_twice_or_backwards(
+    loads: list[tuple[int, int, int, bool, int]],
+) -> None:
+    follower = Follower()
+    fetched: list[tuple[int, int, int]] = []
+    for now_s, (first, count, growing, with_parts, steps) in enumerate(loads):
+        playlist = low_latency(first, count + 1, growing) if with_parts else live(first, count)
+        follower.loaded(playlist, now_s, now_s)
+        for step in range(steps):
+            fetch = follower.peek()
+            if fetch is None:
+                break
+            fetched.append((fetch.period[0], fetch.msn, -1 if fetch.part is None else fetch.part))
+            if fetch.hinted and step % 2:
+                follower.hint_failed(fetch)
+                fetched.pop()
+            elif step % 3 == 2:
+                follower.skip(fetch)
+            else:
+                follower.done(fetch)
+        assert follower.reload_s < now_s + 10
+        assert follower.skipped >= 0
+    rests = [(restart, msn) for restart, msn, _ in fetched]
+    assert rests == sorted(rests)
+    assert len(set(fetched)) == len(fetched)

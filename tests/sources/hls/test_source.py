@@ -307,10 +307,19 @@ class TestTroubleThatIsTold:
         assert isinstance(err, kind), repr(err)
         assert words in str(err)
 
-    async def test_a_playlist_that_is_not_there(self) -> None:
-        err = await error_of(HlsOrigin({}))
-        assert isinstance(err, SourceUnreachable)
-        assert "answered 404 for a playlist" in str(err)
+    @pytest.mark.parametrize(
+        ("answer", "kind"),
+        [
+            ("404 Not Found", SourceRejected),
+            ("403 Forbidden", SourceRejected),
+            ("429 Too Many Requests", SourceUnreachable),
+            ("503 Service Unavailable", SourceUnreachable),
+        ],
+    )
+    async def test_a_playlist_that_cannot_be_had(self, answer: str, kind: type[SourceError]) -> None:
+        err = await error_of(HlsOrigin({}, answers={"index.m3u8": [answer]}))
+        assert type(err) is kind or (kind is SourceUnreachable and isinstance(err, kind))
+        assert f"answered {answer[:3]} for a playlist" in str(err)
 
     async def test_private_addresses_when_they_are_forbidden(self) -> None:
         assert isinstance(await error_of(HlsOrigin(make_hls(seconds=1)), private=False), SourceRejected)

@@ -296,8 +296,7 @@ class Follower:
         if part == 0 and not segment.gap:
             return self._fetch(segment, None)
         if part == 0:
-            self.skipped += 1
-            self._next = (msn + 1, 0)
+            self._step_over()
             return None
         if segment.parts:
             if part < len(segment.parts):
@@ -307,10 +306,14 @@ class Follower:
             return None
         if self._from_first_part:
             return replace(self._fetch(segment, None), rest=True)
-        self.skipped += 1  # its parts are not listed any more, and how much of it is missing is not known
-        self._next = (msn + 1, 0)
-        self._from_first_part = True
+        self._step_over()  # its parts are not listed any more: how much of it is missing is not known
         return None
+
+    def _step_over(self) -> None:
+        """Leave the segment out."""
+        self.skipped += 1
+        self._next = (self._next[0] + 1, 0)
+        self._from_first_part = True
 
     def _of_growing(self, playlist: MediaPlaylist) -> Fetch | None:
         msn, part = self._next
@@ -348,7 +351,10 @@ class Follower:
             segment.key,
         )
 
-    def _fetch_part(self, segment: MediaSegment, part: PartialSegment, index: int) -> Fetch:
+    def _fetch_part(self, segment: MediaSegment, part: PartialSegment, index: int) -> Fetch | None:
+        if part.gap:
+            self._step_over()
+            return None
         return replace(
             self._fetch(segment, index), uri=part.uri, duration_s=part.duration_s, byte_range=part.byte_range
         )

@@ -26,7 +26,7 @@ from openstreamer.sources.hls.follow import Follower, Period
 from openstreamer.sources.hls.merge import FrameMerger
 from openstreamer.sources.hls.rendition import Rendition
 from openstreamer.sources.hls.segments import SegmentReader
-from openstreamer.sources.hls.web import HlsLimits, HlsWeb, resolve, without_fields
+from openstreamer.sources.hls.web import AnsweredBadly, HlsLimits, HlsWeb, resolve, without_fields
 from openstreamer.sources.http_client import HttpClient, HttpOptions, input_url
 from openstreamer.sources.outbound import Outbound
 from openstreamer.sources.pacing import Pacer
@@ -177,6 +177,10 @@ class HlsSource:
             playlist, came_from = await self._web.playlist(url, imported=imported)
         except RemoteProtocolError as err:
             raise SourceRejected(f"hls: {redact_url(url)}: {err}") from err
+        except AnsweredBadly as err:
+            if err.is_refusal:
+                raise SourceRejected(str(err)) from err
+            raise
         return _Loaded(playlist, url, came_from, imported, requested_s)
 
     def _add(

@@ -25,6 +25,7 @@ from openstreamer.wire.m3u8_reader import PlaylistLimits, PlaylistReader
 READ_AT_ONCE_BYTES: Final = 32 << 10  # of a playlist, between two turns of the loop: 2 ms
 KEPT: Final = 8  # keys and initialization segments
 GONE: Final = frozenset({404, 410})
+TRY_LATER: Final = frozenset({408, 425, 429})
 DIRECTIVES: Final = frozenset({"_HLS_msn", "_HLS_part", "_HLS_skip"})  # section 6.2.5
 
 
@@ -48,6 +49,11 @@ class AnsweredBadly(SourceUnreachable):
     def __init__(self, what: str, url: str, status: int) -> None:
         super().__init__(f"hls: {redact_url(url)}: the server answered {status} for {what}")
         self.status = status
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether asking again at once is pointless."""
+        return 400 <= self.status < 500 and self.status not in TRY_LATER
 
 
 class HlsWeb:
