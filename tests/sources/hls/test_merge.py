@@ -105,6 +105,14 @@ def test_sound_from_before_the_first_picture_is_dropped() -> None:
     assert merger.dropped_frames == 47
 
 
+def test_sound_from_before_the_first_picture_is_dropped_also_when_it_comes_late() -> None:
+    merger = merger_of([(0, pictures(90_000))], [(0, sounds(0, 2))])
+    merger.put(1, (0, 0), sounds(2 * SOUND_STEP_90K, 92))
+    frames = drain(merger)
+    assert times_of(frames, AUDIO)[0] == 90_240
+    assert merger.dropped_frames == 47
+
+
 def test_sound_on_the_other_side_of_a_turn_of_the_clock_is_in_step() -> None:
     merger = merger_of([(0, pictures(TURN_90K - 9000))], [(0, sounds(-7000 + 2 * SOUND_STEP_90K))])
     frames = drain(merger)

@@ -49,6 +49,7 @@ class FrameMerger:
         self._offsets: dict[_Clock, int] = {}
         self._references: dict[_Clock, int] = {}  # container time of the first frame of a clock
         self._first_period: Period | None = None
+        self._start_out: int | None = None  # where the first rendition began
         self._last_out: dict[int, int] = {}  # by track
         self._end_out: dict[int, int] = {}
 
@@ -107,6 +108,7 @@ class FrameMerger:
         if first is None:
             return
         self.pacer.start(first.dts_90k, now_s - burst_s)
+        self._start_out = first.dts_90k
         for queue in self._queues[1:]:
             while (head := self._head(queue)) is not None and head.dts_90k < first.dts_90k:
                 self._drop(queue, queue.placed.popleft())
@@ -194,6 +196,8 @@ class FrameMerger:
             dts = raw + offset
         queue.last_90k = raw
         pts = frame.pts_90k - frame.dts_90k + dts
+        if last is None and self._start_out is not None and dts < self._start_out:
+            return False
         if last is not None and dts < last:
             if not frame.track.is_video:
                 return False
