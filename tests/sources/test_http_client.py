@@ -360,7 +360,7 @@ async def test_interim_responses_without_end_are_cut_off() -> None:
         while True:
             await peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
 
-    assert isinstance(await error_of(script), SourceUnreachable)
+    assert "interim" in str(await error_of(script))
 
 
 @pytest.mark.parametrize("filler", [b"x" * 1000, b"T: y\r\n" * 100])

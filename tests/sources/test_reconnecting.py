@@ -133,7 +133,9 @@ def test_a_connection_that_delivered_nothing_is_not_made_again() -> None:
 
 def test_a_second_cut_soon_after_is_told_and_a_late_one_is_not() -> None:
     again = SourceUnreachable("again")
-    soon = Line(ScriptedSource([group(0), CUT]), ScriptedSource([group(90_000), again]))
+    soon = Line(
+        ScriptedSource([group(0), CUT]), ScriptedSource([group(90_000), again]), ScriptedSource([group(0)])
+    )
     late = Line(
         ScriptedSource([group(0), CUT]),
         PausingSource([group(90_000)], pause_s=STABLE_S, then=[again]),
@@ -142,6 +144,7 @@ def test_a_second_cut_soon_after_is_told_and_a_late_one_is_not() -> None:
 
     async def told(source: ReconnectingSource[ScriptedSource], loop: VirtualTimeLoop) -> None:
         assert (await frames_until_error(source))[1] is again
+        assert len(soon.opened) == 2
 
     async def borne(source: ReconnectingSource[ScriptedSource], loop: VirtualTimeLoop) -> None:
         assert isinstance((await frames_until_error(source))[1], SourceEnded)

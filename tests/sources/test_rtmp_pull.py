@@ -138,7 +138,7 @@ async def test_the_path_is_split_as_servers_expect(
 )
 async def test_a_refusal_is_told_in_the_servers_words_without_the_token(code: str, words: str) -> None:
     async def script(player: Player) -> None:
-        await player.refuse(code, "news?token=geheim is not here")
+        await player.refuse(code, "news?token=geheim is not here, nor for token=geheim")
 
     err = await error_against(script, path="live/news?token=geheim")
     assert isinstance(err, SourceRejected)
