@@ -12,7 +12,7 @@ from openstreamer.media.errors import (
     SourceUnreachable,
 )
 from openstreamer.media.frame import Frame
-from openstreamer.sources.reconnecting import STABLE_S, WAITS_S, ReconnectingSource
+from openstreamer.sources.reconnecting import BUDGET_S, STABLE_S, WAITS_S, ReconnectingSource
 from tests.support.media import audio, video
 from tests.support.sources import PausingSource, ScriptedSource
 from tests.support.virtual_time import VirtualTimeLoop, run_virtual
@@ -105,7 +105,7 @@ def test_a_try_that_hangs_ends_with_the_budget() -> None:
         started_s = loop.time()
         _, err = await frames_until_error(source)
         assert err is CUT
-        assert loop.time() - started_s == pytest.approx(5)
+        assert loop.time() - started_s == pytest.approx(BUDGET_S)
 
     on(line, use)
 

@@ -12,8 +12,8 @@ from openstreamer.sources.base import Source, SourceStatistics, patience_of
 from openstreamer.sources.batches import FrameBatches
 from openstreamer.sources.continuity import Continuity
 
-WAITS_S: Final = (0.0, 0.2, 0.6)  # before each try; three in a second, as failover comes after two
-BUDGET_S: Final = 5.0  # for all tries together
+WAITS_S: Final = (0.0, 0.2, 0.6)  # before each try; three within a second
+BUDGET_S: Final = 1.5  # for all tries together: less than the 2 s of silence after which a stream gives up
 STABLE_S: Final = 10.0  # a connection that was cut again within this ends the source: its consumer decides
 
 S = TypeVar("S", bound=Source)
