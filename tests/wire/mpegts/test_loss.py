@@ -120,6 +120,8 @@ def test_a_counter_that_jumps_as_announced_loses_nothing() -> None:
             packet = packet[:5] + bytes((packet[5] | 0x80,)) + packet[6:]
         marked.append(packet)
     found, demuxer = demuxed(first + b"".join(marked))
+    _, unmarked = demuxed(first + second)
+    assert demuxer.statistics.lost_packets < unmarked.statistics.lost_packets
     assert demuxer.statistics.dropped_frames == 0
     assert len([frame for frame in found if frame.track.is_video]) == 20
 

@@ -123,7 +123,7 @@ def long_stream(seconds: int = 4, fps: int = 25) -> list[Frame]:
 
 
 def test_the_clock_comes_every_40_ms_on_the_pid_of_the_video() -> None:
-    for fps in (25, 24, 50):
+    for fps in (25, 24, 50, 10):  # between slow pictures it comes with the sound
         muxer = MpegTsMuxer([VIDEO, AUDIO])
         clocks: list[int] = []
         for frame in long_stream(fps=fps):
@@ -133,7 +133,7 @@ def test_the_clock_comes_every_40_ms_on_the_pid_of_the_video() -> None:
                     assert pid_of(packet) == VIDEO_PID
                     clocks.append(pcr)
         rising = [clock for clock in clocks if clock < 1 << 32]
-        assert max(b - a for a, b in pairwise(rising)) <= 3600 + 1920 // 2
+        assert max(b - a for a, b in pairwise(rising)) <= 3600 + 1920
         assert rising == sorted(rising)
 
 
@@ -166,12 +166,17 @@ def test_tables_come_every_100_ms_and_in_front_of_key_frames() -> None:
 def test_counters_go_on_without_a_gap() -> None:
     muxer = MpegTsMuxer([VIDEO, AUDIO])
     counters: dict[int, int] = {}
-    for frame in long_stream():
+    without_payload = 0
+    for frame in long_stream(fps=10):
         for packet in packets(muxer.mux([frame])):
             pid, cc = pid_of(packet), packet[3] & 15
             if packet[3] & 0x10:
                 assert cc == (counters.get(pid, cc - 1 & 15) + 1) & 15
+            else:
+                assert cc == counters[pid]
+                without_payload += 1
             counters[pid] = cc
+    assert without_payload > 0
 
 
 def test_a_clock_that_jumps_says_so() -> None:
