@@ -118,7 +118,8 @@ class FrameMerger:
         queue = self._earliest()
         if queue is None or self.pacer.due_s(queue.placed[0], now_s) > now_s + BATCH_S:
             return []
-        limit_90k = self.pacer.limit_90k(now_s + BATCH_S)
+        # The head is due; the limit may be a tick before it, because it is rounded.
+        limit_90k = max(self.pacer.limit_90k(now_s + BATCH_S), queue.placed[0].dts_90k)
         taken: list[Frame] = []
         alone = len(self._queues) == 1
         while queue is not None and queue.placed[0].dts_90k <= limit_90k:
