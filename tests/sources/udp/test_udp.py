@@ -96,10 +96,10 @@ async def test_lost_rtp_datagrams_are_counted() -> None:
                 await source.receive()
 
 
-async def test_a_program_can_be_chosen() -> None:
-    async with receiving(program=9, net={"timeout_sec": 0.2}) as source:
+async def test_a_program_that_is_not_there_is_refused() -> None:
+    async with receiving(program=9) as source:
         send(source.bound_port, datagrams(DATA))
-        with pytest.raises(SourceStalled):
+        with pytest.raises(SourceRejected, match="there is no program 9, only 1"):
             await frames_of(source, 1)
 
 
