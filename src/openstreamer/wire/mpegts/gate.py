@@ -107,6 +107,10 @@ class TrackGate:
         )
 
     def _drop_held(self) -> None:
-        self._statistics.dropped_frames += len(self._held)
-        self._held.clear()
-        self._held_bytes = 0
+        """Drop sound that is older than a picture whose packets are still coming."""
+        held, limits = self._held, self._limits
+        oldest_90k = self._clock.last_90k - limits.track_wait_ms * TICKS_PER_MS
+        crowded = len(held) >= limits.max_held_frames or self._held_bytes >= limits.max_held_bytes
+        while held and (crowded or held[0].dts_90k < oldest_90k):
+            self._held_bytes -= len(held.popleft().payload)
+            self._statistics.dropped_frames += 1

@@ -21,6 +21,7 @@ from openstreamer.media.h264_sets import H264Sps
 from openstreamer.media.h265 import H265Config
 from openstreamer.media.nal import NALS_PER_ACCESS_UNIT_MAX, START_CODE, split_annex_b, to_length_prefixed
 from openstreamer.media.track import Track, VideoConfig
+from openstreamer.wire.mpegts.decoding_times import DecodingTimes
 from openstreamer.wire.mpegts.fields import FieldOfFrame, field_of
 from openstreamer.wire.mpegts.limits import MpegTsLimits
 from openstreamer.wire.mpegts.nal_units import BEGINS, DROPPED, H264_RULES, H265_RULES, PARAMETERS, SLICE
@@ -63,6 +64,8 @@ class VideoStream:
         self._is_random_access, self._config_in = _CODECS[info.codec]
         self._last_dts_90k: int | None = None
         self._picture_90k = 0
+        self._dts_written = False  # of any picture: they are believed then
+        self._decoding_times = DecodingTimes()
         self.track: Track | None = None
 
     def _frame(self, payload: bytes, times_90k: Times | None, first: bytes = b"") -> list[Frame]:
@@ -73,7 +76,6 @@ class VideoStream:
             return []
         pts_90k, dts_90k = times_90k
         self._measure(dts_90k)
-        placed_90k = self._times.place(dts_90k)
         try:
             key = self._is_random_access(first or payload)
             if key:
@@ -84,6 +86,11 @@ class VideoStream:
         if self.track is None:
             self._statistics.dropped_frames += 1
             return []
+        if pts_90k != dts_90k:
+            self._dts_written = True
+        elif not self._dts_written:
+            dts_90k = self._decoding_times.of(pts_90k)
+        placed_90k = self._times.place(dts_90k)
         return [Frame(self.track, placed_90k + pts_90k - dts_90k, placed_90k, key, payload)]
 
     def _configure(self, payload: bytes) -> None:
@@ -91,6 +98,10 @@ class VideoStream:
         config = self._config_in(known, payload)
         if config is not None and config is not known and (known is None or config != known):
             self.track = Track(self.track_id, config, self._info.language)
+            if isinstance(config, H264Config | H265Config):
+                rate = config.frame_rate
+                picture_90k = round(TICKS_PER_SECOND / rate) if rate else 0
+                self._decoding_times.expect(config.info.reorder_frames or 0, picture_90k)
 
     def _measure(self, dts_90k: int) -> None:
         if self._last_dts_90k is not None and 0 < dts_90k - self._last_dts_90k <= _LONGEST_PICTURE_90K:
