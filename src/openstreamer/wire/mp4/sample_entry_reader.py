@@ -69,6 +69,7 @@ _AUDIO_FORMATS = {
     b"ac-3": SampleFormat.AC3,
     b"ec-3": SampleFormat.EAC3,
     b".mp3": SampleFormat.MP3,
+    b".mp2": SampleFormat.MP3,  # FFmpeg's, for what QuickTime has no name for
     b"ms\x00U": SampleFormat.MP3,
 }
 _NAMES = {
