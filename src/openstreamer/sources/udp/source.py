@@ -1,7 +1,7 @@
 """MPEG-TS in UDP datagrams, with RTP or without, unicast and multicast.
 
 What costs here is waking up: three hundred datagrams a second make 3 Mbit/s. So the socket is drained when
-it becomes readable and then again every 10 ms, for as long as something comes; all that was read goes to
+it becomes readable and then again every 20 ms, for as long as something comes; all that was read goes to
 the demuxer at once.
 """
 
@@ -30,7 +30,7 @@ from openstreamer.sources.udp.sockets import kernel_drops, open_socket
 from openstreamer.wire.mpegts import MpegTsDemuxer
 from openstreamer.wire.mpegts.over_rtp import RtpOrder
 
-DRAIN_INTERVAL_S = 0.01
+DRAIN_INTERVAL_S = 0.02
 DATAGRAM_BYTES_MAX = 65_536
 READ_BYTES = 2 * DATAGRAM_BYTES_MAX  # at one wake-up, about; the rest waits for the next
 SILENCE_TIMEOUT_S = 10.0  # unless the input says another: failover has a shorter one of its own
@@ -207,7 +207,7 @@ class UdpSource:
         if self._socket is None or self._failure is not None:
             return
         try:
-            heard = self._read()
+            heard_bytes = self._read()
         except SourceRejected as err:
             self._fail(err)
             return
@@ -215,18 +215,19 @@ class UdpSource:
             self._fail(SourceRejected(f"udp: {err}") if isinstance(err, RemoteProtocolError) else _lost(err))
             return
         loop = asyncio.get_running_loop()
-        if heard:
+        if heard_bytes:
             self._heard_at_s = loop.time()
         if self._paused:
             self._unwatch()
-        elif heard or (self._rtp is not None and self._rtp.is_waiting):
+        elif heard_bytes or (self._rtp is not None and self._rtp.is_waiting):
             self._unwatch()
-            self._timer = loop.call_later(DRAIN_INTERVAL_S, self._drain)
+            is_all = heard_bytes < self._limits.read_bytes
+            self._timer = loop.call_later(DRAIN_INTERVAL_S if is_all else 0, self._drain)
         else:
             self._watch()
 
-    def _read(self) -> bool:
-        """Datagrams into the demuxer; whether there were any.
+    def _read(self) -> int:
+        """Datagrams into the demuxer; how many bytes there were, the limit or more when others may wait.
 
         Plain ones are read behind each other and demultiplexed in one piece.
         """
@@ -256,7 +257,7 @@ class UdpSource:
             frames += self._demuxer.receive_data(b"".join(numbered))
         if frames:
             self._queue(frames, now_ns)
-        return count > 0
+        return received
 
     def _strip(self, datagram: bytes, now_ns: int) -> list[bytes]:
         """What an RTP datagram carries; others are fed as they are, and resynchronised by the demuxer."""
