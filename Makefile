@@ -37,7 +37,8 @@ test: $(STAMPS)/system-test $(STAMPS)/dev $(PAGES) lint ## Install what tests ne
 	@$(BIN)/coverage erase
 	$(PYTEST) -n 2 -m "not e2e" --cov --cov-report=
 	$(BIN)/python scripts/coverage_gate.py
-	$(PYTEST) -m e2e
+	$(PYTEST) -n 2 -m "e2e and not alone"
+	$(PYTEST) -m "e2e and alone"
 
 .PHONY: lint
 lint: $(STAMPS)/dev $(STAMPS)/web-dev ## Style, types and import contracts of Python and TypeScript

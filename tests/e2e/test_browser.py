@@ -13,7 +13,7 @@ from tests.support.browser import CHROMIUM_ARGS, chromium_path
 from tests.support.player import Player, assert_watched
 from tests.support.server import Server, ffmpeg_publish, ffprobe, peer, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(240)]
 
 PLAY_S = 60
 LATENCY_S = 2.0

@@ -11,7 +11,7 @@ from tests.support.browser import CHROMIUM_ARGS, chromium_path
 from tests.support.player import Player
 from tests.support.server import Server, ffmpeg_publish, ffprobe, peer, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(180)]
 
 CODES = ("news", "sport", "region/north")
 

@@ -10,7 +10,7 @@ from tests.support.hls_checker import HlsChecker
 from tests.support.hls_follower import HlsFollower
 from tests.support.server import Server, ffmpeg_publish, peer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(180)]
 
 FOLLOW_S = 40
 

@@ -10,7 +10,7 @@ from tests.support.encoded import encode
 from tests.support.server import Server, ffmpeg_publish, peer, until
 from tests.support.vlc import Vlc
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(120)]
 
 PLAYS_WITHIN_S = 25.0  # while the encoder still sends
 PICTURES = 75
