@@ -1,5 +1,8 @@
 """Packets are found at any distance, at any offset, and again after garbage."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,3 +114,37 @@ def test_memory_views_are_read_and_not_kept() -> None:
     buffer[:] = b""  # raises when a view of it is still held
     feed(finder, packet(4)[100:], numbers)
     assert numbers == [3] * 6 + [4]
+
+
+ERROR_IN_A_CYCLE = """
+import gc
+from openstreamer.wire.mpegts.packets import PacketFinder
+
+def read(data, whole):
+    finder = PacketFinder(1 << 20)
+    for run in finder.runs(data):
+        if not whole:
+            next(run)
+            raise ValueError
+        list(run)
+    next(finder.whole(data))
+    raise ValueError
+
+for whole in (False, True):
+    for kind in (bytes, memoryview):
+        try:
+            read(kind((b"G" + bytes(187)) * 8), whole)
+        except ValueError as err:
+            cycle = [err]
+            cycle.append(cycle)
+        del cycle
+        gc.collect()
+"""
+
+
+def test_an_error_in_a_reference_cycle_does_not_crash_the_interpreter() -> None:
+    """CPython 3.11 fails to collect a memoryview that the iterator over packets still exports."""
+    done = subprocess.run(
+        [sys.executable, "-c", ERROR_IN_A_CYCLE], capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

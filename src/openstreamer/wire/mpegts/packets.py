@@ -50,7 +50,7 @@ class PacketFinder:
         if not distance or self._data or len(data) % distance or not data:
             return None
         self._data, self._position = data, len(data)
-        return _LAYOUTS[distance].iter_unpack(data)
+        return _unpacked(data, distance)
 
     def consumed(self) -> None:
         """The run of :meth:`whole` was read to its end."""
@@ -74,7 +74,7 @@ class PacketFinder:
                 break
             start = self._position
             self._position += count * self._distance
-            yield _LAYOUTS[self._distance].iter_unpack(memoryview(data)[start : self._position])
+            yield _unpacked(data[start : self._position], self._distance)
         rest = self._data[self._position :]
         self._data, self._position = rest if isinstance(rest, bytes) else bytes(rest), 0
 
@@ -89,7 +89,7 @@ class PacketFinder:
         """At the end of the data the gap behind the last packet is missing."""
         padded = bytes(self._data[self._position :]) + bytes(self._distance)
         self._data, self._position = padded, (count + 1) * self._distance
-        return _LAYOUTS[self._distance].iter_unpack(padded[: self._position])
+        return _unpacked(padded[: self._position], self._distance)
 
     def _find(self, at_end: bool) -> bool:
         """Move to the next place where sync bytes stand at one of the distances."""
@@ -111,6 +111,12 @@ class PacketFinder:
         self._position = position
         if self._garbage_bytes > self._max_garbage_bytes:
             raise RemoteProtocolError(f"MPEG-TS: no packets in {self._garbage_bytes} bytes")
+
+
+def _unpacked(data: bytes | memoryview, distance: int) -> Iterator[tuple[int, bytes]]:
+    """Never of a memoryview: an error that refers to the run by its traceback may be in a reference cycle,
+    and CPython 3.11 crashes when it collects a memoryview that an iterator still exports."""
+    return _LAYOUTS[distance].iter_unpack(data if isinstance(data, bytes) else bytes(data))
 
 
 def _distance_at(data: bytes, start: int) -> int:
