@@ -11,8 +11,10 @@ if [ ! -x $uv/bin/uv ]; then
   .venv/bin/python -m venv $uv
   $uv/bin/python -m pip --quiet --disable-pip-version-check install uv
 fi
+# Extras stay in the lines (coverage[toml]==…): for a line without them pip takes the newest release it finds, and
+# refuses it because it is not the pinned one.
 compile() {
-  $uv/bin/uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+  $uv/bin/uv pip compile --quiet --generate-hashes --no-strip-extras --no-header --no-emit-index-url --no-emit-find-links \
     --python-version 3.11 --upgrade "$@"
 }
 printf '%s\n' 'hatchling==1.27.0' 'editables' | compile - --output-file requirements-build.lock
