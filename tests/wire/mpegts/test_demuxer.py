@@ -479,3 +479,12 @@ def test_a_hundred_thousand_pids_do_not_grow_the_demuxer() -> None:
     assert len(demuxer.programs) <= 64
     assert len(demuxer._streams) == 0
     assert len(demuxer._table._assemblers) <= 65
+
+
+def test_a_picture_that_is_decoded_too_early_is_shown_when_it_says() -> None:
+    sent = [video(3600 * n, key=n == 0, pts_90k=3600 * n + 7200) for n in range(3)]
+    spliced = video(3600, key=True, pts_90k=21_600)
+    found, _ = demuxed(muxed(sent) + muxed([spliced]))
+    first_90k = found[0].dts_90k
+    assert [frame.dts_90k - first_90k for frame in found] == [0, 3600, 7200, 7200]
+    assert [frame.pts_90k - first_90k for frame in found] == [7200, 10_800, 14_400, 21_600]

@@ -91,7 +91,11 @@ class VideoStream:
         elif not self._dts_written:
             dts_90k = self._decoding_times.of(pts_90k)
         placed_90k = self._times.place(dts_90k)
-        return [Frame(self.track, placed_90k + pts_90k - dts_90k, placed_90k, key, payload)]
+        offset_90k = self._times.offset_90k
+        shown_90k = pts_90k + offset_90k
+        if placed_90k != dts_90k + offset_90k:  # only its decoding was too early
+            shown_90k = max(shown_90k, placed_90k)
+        return [Frame(self.track, shown_90k, placed_90k, key, payload)]
 
     def _configure(self, payload: bytes) -> None:
         known = self.track.video if self.track is not None else None
