@@ -11,6 +11,7 @@ from openstreamer.media.aac import AacConfig
 from openstreamer.media.aac_sbr import (
     FRAMES_LOOKED_AT,
     has_sbr_extension,
+    sbr_probe,
     with_explicit_sbr,
     with_implicit_sbr,
 )
@@ -118,3 +119,21 @@ def test_explicit_signalling_doubles_the_rate_and_keeps_the_rest(rate: int, fram
     assert (config.sample_rate, config.timescale) == (2 * rate, rate)
     assert (config.channels, config.samples_per_frame) == (2, core.samples_per_frame)
     assert config.codec_string == "mp4a.40.5"
+
+
+def test_a_probe_gives_back_what_it_held() -> None:
+    probe = sbr_probe(LC_24K_STEREO)
+    assert probe is not None
+    sbr = _block(_fill(13, 20))
+    assert [probe.add(sbr, number) for number in range(FRAMES_LOOKED_AT)] == [False] * (
+        FRAMES_LOOKED_AT - 1
+    ) + [True]
+    assert probe.decide() == (
+        with_explicit_sbr(LC_24K_STEREO),
+        [(sbr, number) for number in range(FRAMES_LOOKED_AT)],
+    )
+
+
+@pytest.mark.parametrize("asc", ["1190", "2b118800", "131056e500"])
+def test_nothing_is_held_where_the_configuration_leaves_nothing_open(asc: str) -> None:
+    assert sbr_probe(AacConfig(bytes.fromhex(asc))) is None

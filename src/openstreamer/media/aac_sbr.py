@@ -38,6 +38,33 @@ def with_implicit_sbr(config: AacConfig, payloads: Sequence[bytes]) -> AacConfig
     return with_explicit_sbr(config) if 2 * found >= len(payloads) else config
 
 
+class SbrProbe:
+    """Holds the first frames of a track back until they have shown whether there is SBR.
+
+    ``said`` is the configuration that the container has.
+    """
+
+    __slots__ = ("_held", "said")
+
+    def __init__(self, said: AacConfig) -> None:
+        self.said = said
+        self._held: list[tuple[bytes, int]] = []
+
+    def add(self, payload: bytes, pts_90k: int) -> bool:
+        """Hold a frame; whether there are enough now."""
+        self._held.append((payload, pts_90k))
+        return len(self._held) >= FRAMES_LOOKED_AT
+
+    def decide(self) -> tuple[AacConfig, list[tuple[bytes, int]]]:
+        """What the frames say with what was held: payloads and their times."""
+        return with_implicit_sbr(self.said, [payload for payload, _ in self._held]), self._held
+
+
+def sbr_probe(config: object) -> SbrProbe | None:
+    """A probe where ``config`` leaves open whether there is SBR."""
+    return SbrProbe(config) if isinstance(config, AacConfig) and config.info.sbr_possible else None
+
+
 def has_sbr_extension(payload: bytes) -> bool:
     """Whether a raw data block ends with a fill element of SBR data (4.4.2.1, 4.4.2.7).
 

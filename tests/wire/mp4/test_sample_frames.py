@@ -51,25 +51,21 @@ def test_video_may_carry_its_configuration_itself(codec: str) -> None:
 def test_sound_may_carry_its_configuration_itself(codec: str) -> None:
     frame = next(iter(clip(None, codec)))
     frames = frames_of(SampleEntry(FORMATS[codec]))
-    made = frames.audio(0, frame.payload)
-    assert made is not None
+    (made,) = frames.audio(0, frame.payload)
     assert made.track.config == frame.track.config
     assert isinstance(made.track.config, Mp3Config | Eac3Config) or codec == "ac3"
 
 
 def test_damaged_sound_without_a_configuration_is_counted() -> None:
     frames = frames_of(SampleEntry(SampleFormat.MP3))
-    assert frames.audio(0, b"\0" * 30) is None
+    assert frames.audio(0, b"\0" * 30) == []
     assert (frames.statistics.malformed, frames.statistics.dropped_frames) == (1, 1)
 
 
 def test_a_damaged_header_does_not_take_the_configuration_away() -> None:
     frame = next(iter(clip(None, "mp3")))
     frames = frames_of(SampleEntry(SampleFormat.MP3))
-    first = frames.audio(0, frame.payload)
-    second = frames.audio(1, b"\0" * 30)
-    assert first is not None
-    assert second is not None
+    first, second = frames.audio(0, frame.payload) + frames.audio(1, b"\0" * 30)
     assert second.track is first.track
 
 

@@ -93,11 +93,8 @@ def _frames(container: InputContainer) -> Iterator[tuple[tuple[Track, ...], Fram
     with_video = any(each.is_video for each in chosen.values())
     start_90k: int | None = None
     held: list[Frame] = []
-    for each, packet, dts in _timed(container, chosen):
-        frame = _frame(each, packet, dts)
-        if frame is None:
-            continue
-        if start_90k is None and each.is_video:
+    for frame in _made(container, chosen):
+        if start_90k is None and frame.track.is_video:
             start_90k = frame.dts_90k
         held.append(frame)
         tracks = tuple(other.track for other in chosen.values() if other.track is not None)
@@ -106,11 +103,25 @@ def _frames(container: InputContainer) -> Iterator[tuple[tuple[Track, ...], Fram
             if len(held) >= MAX_HELD:
                 raise Refused("there is no key frame of video that can be decoded")
             continue
-        for ready in held:
-            if ready.track.is_video or start_90k is None or ready.dts_90k >= start_90k:
-                ready.key = ready.key or not with_video  # without video all sound is random access
-                yield tracks, ready
+        yield from ((tracks, ready) for ready in _ready(held, start_90k, with_video=with_video))
         held.clear()
+    if start_90k is not None or not with_video:  # a track did not come until the end
+        tracks = tuple(other.track for other in chosen.values() if other.track is not None)
+        yield from ((tracks, ready) for ready in _ready(held, start_90k, with_video=with_video))
+
+
+def _ready(held: list[Frame], start_90k: int | None, *, with_video: bool) -> Iterator[Frame]:
+    for frame in held:
+        if frame.track.is_video or start_90k is None or frame.dts_90k >= start_90k:
+            frame.key = frame.key or not with_video  # without video all sound is random access
+            yield frame
+
+
+def _made(container: InputContainer, chosen: dict[int, StreamFrames]) -> Iterator[Frame]:
+    for each, packet, dts in _timed(container, chosen):
+        yield from _frame(each, packet, dts)
+    for each in chosen.values():
+        yield from each.settle()
 
 
 def _timed(
@@ -146,14 +157,14 @@ def _counted_back(unknown: "list[Packet[Any]]", dts: int) -> "list[tuple[Packet[
     return [(packet, dts - (len(unknown) - number) * step) for number, packet in enumerate(unknown)]
 
 
-def _frame(each: StreamFrames, packet: "Packet[Any]", dts: int) -> Frame | None:
+def _frame(each: StreamFrames, packet: "Packet[Any]", dts: int) -> list[Frame]:
     base = packet.time_base
     assert base is not None
     pts = packet.pts if packet.pts is not None else dts
     try:
         return each.frame(_to_90k(pts, base), _to_90k(dts, base), packet.is_keyframe, bytes(packet))
     except MediaError:
-        return None  # a damaged packet: the next one may be fine
+        return []  # a damaged packet: the next one may be fine
 
 
 def _choose(container: InputContainer) -> dict[int, StreamFrames]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from openstreamer.media import av1, h264, h265, nal, vp9
 from openstreamer.media.aac import AacConfig, parse_adts_header
+from openstreamer.media.aac_sbr import SbrProbe, sbr_probe
 from openstreamer.media.ac3 import Ac3Config, Eac3Config
 from openstreamer.media.av1 import Av1Config
 from openstreamer.media.errors import MediaError
@@ -43,20 +44,35 @@ class StreamFrames:
         self._annex_b = codec in ("h264", "hevc") and extradata[:1] != bytes((_CONFIGURATION_BYTES,))
         self._nal_length_size = _nal_length_size(codec, extradata) if not self._annex_b else 4
         self._extradata_config = _configuration(codec, extradata, self._annex_b)
-        if self._extradata_config is not None and codec != "vp9":
+        self._sbr_probe: SbrProbe | None = None  # while AAC may be HE-AAC
+        self._aac: AacConfig | None = None  # as the container or ADTS says it
+        if isinstance(self._extradata_config, AacConfig):
+            self._follow_aac(self._extradata_config)
+        elif self._extradata_config is not None and codec != "vp9":
             self._know(self._extradata_config)
 
-    def frame(self, pts_90k: int, dts_90k: int, key: bool, payload: bytes) -> Frame | None:
-        """The frame of a packet; ``None`` when it cannot be decoded by whoever starts here.
+    def frame(self, pts_90k: int, dts_90k: int, key: bool, payload: bytes) -> list[Frame]:
+        """The frames that go out with a packet: none when it cannot be decoded by whoever starts here.
 
         Raises :class:`MediaError` when the packet is damaged.
         """
         if self._last_dts_90k is not None:
             dts_90k = max(dts_90k, self._last_dts_90k)
         self._last_dts_90k = dts_90k
-        if self.is_video:
-            return self._video(max(pts_90k, dts_90k), dts_90k, key, payload)
-        return self._audio(dts_90k, payload)
+        if not self.is_video:
+            return self._audio(dts_90k, payload)
+        frame = self._video(max(pts_90k, dts_90k), dts_90k, key, payload)
+        return [] if frame is None else [frame]
+
+    def settle(self) -> list[Frame]:
+        """Nothing more is waited for: the frames that were to show whether there is SBR."""
+        probe, self._sbr_probe = self._sbr_probe, None
+        if probe is None:
+            return []
+        config, held = probe.decide()
+        self._know(config)
+        assert self.track is not None
+        return [Frame(self.track, pts_90k, pts_90k, False, payload) for payload, pts_90k in held]
 
     def _video(self, pts_90k: int, dts_90k: int, key: bool, payload: bytes) -> Frame | None:
         if self._annex_b:
@@ -82,15 +98,17 @@ class StreamFrames:
             return None
         return Frame(self.track, pts_90k, dts_90k, key, payload)
 
-    def _audio(self, pts_90k: int, payload: bytes) -> Frame | None:
+    def _audio(self, pts_90k: int, payload: bytes) -> list[Frame]:
         if self._codec == "aac":
             payload = self._without_adts(payload)
         elif self._codec != "opus" and payload[:7] != self._head:
             self._know(_audio_configuration_in(self._codec, payload))
             self._head = payload[:7]
+        if payload and self._sbr_probe is not None:
+            return self.settle() if self._sbr_probe.add(payload, pts_90k) else []
         if self.track is None or not payload:
-            return None
-        return Frame(self.track, pts_90k, pts_90k, False, payload)
+            return []
+        return [Frame(self.track, pts_90k, pts_90k, False, payload)]
 
     def _without_adts(self, payload: bytes) -> bytes:
         if self._extradata_config is not None:
@@ -98,8 +116,16 @@ class StreamFrames:
         if int.from_bytes(payload[:2], "big") & 0xFFF6 != _ADTS_SYNC:
             raise MediaError("AAC without a decoder configuration")
         header = parse_adts_header(payload)
-        self._know(AacConfig.from_adts(payload))
+        self._follow_aac(AacConfig.from_adts(payload))
         return payload[header.header_bytes : header.frame_bytes]
+
+    def _follow_aac(self, config: AacConfig) -> None:
+        if config == self._aac:
+            return
+        self._aac = config
+        self._sbr_probe = sbr_probe(config)
+        if self._sbr_probe is None:
+            self._know(config)
 
     def _know(self, config: CodecConfig) -> None:
         if self.track is None or self.track.config != config:

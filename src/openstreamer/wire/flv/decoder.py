@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from openstreamer.media.aac_sbr import SbrProbe, sbr_probe
 from openstreamer.media.clock import Unwrapper, ms_to_90k
 from openstreamer.media.errors import MediaError, SourceRejected
 from openstreamer.media.frame import Frame
@@ -103,6 +104,8 @@ class FlvDecoder:
         self._unconfigured_since_ms: int | None = None
         self._nal_length_size = 4
         self._found_random_access = False
+        self._audio_said: AudioConfig | None = None  # which may be less than what it is
+        self._sbr_probe: SbrProbe | None = None  # while AAC may be HE-AAC
         self._audio_head = b""  # of the last frame whose header was read for its configuration
         self._unwrapper = Unwrapper(32)
         self._restart_offset_ms = 0
@@ -163,7 +166,8 @@ class FlvDecoder:
 
     def end(self) -> list[Frame]:
         """The publisher is done: what was held back is released with the tracks there are."""
-        return [] if self._flowing else self._release()
+        frames = self._decide_sbr()
+        return frames if self._flowing else frames + self._release()
 
     # ------------------------------------------------------------------ video
 
@@ -245,13 +249,18 @@ class FlvDecoder:
     def _audio_tag(self, timestamp_ms: int, tag: MediaTag) -> list[Frame]:
         if tag.kind is TagKind.CONFIGURATION:
             try:
-                self._configure_audio(tag.codec, audio_configuration(tag.codec, tag.body))
+                config = audio_configuration(tag.codec, tag.body)
             except MediaError as err:
                 raise SourceRejected(f"RTMP audio: the sequence header is malformed: {err}") from err
-            return self._release_when_ready()
+            return self._configure_audio(tag.codec, config) + self._release_when_ready()
         if tag.kind is TagKind.END or not tag.body:
             return []
         dts_90k = ms_to_90k(self._dts_ms(self._audio, timestamp_ms))
+        if self._sbr_probe is not None:
+            if tag.codec is not self._audio.codec:
+                return self._decide_sbr() + self._audio_tag(timestamp_ms, tag)
+            enough = self._sbr_probe.add(tag.body, dts_90k)
+            return self._decide_sbr() if enough else self._release_when_ready()
         if tag.codec not in _WITH_SEQUENCE_HEADER:
             self._configure_from_frame(tag)
         track = self._audio.track
@@ -260,13 +269,34 @@ class FlvDecoder:
             return [] if self._flowing else self._release_when_ready()
         return self._deliver(Frame(track, dts_90k, dts_90k, self._video.track is None, tag.body))
 
-    def _configure_audio(self, codec: FlvCodec, config: AudioConfig | None) -> None:
-        if config is None:
-            return
+    def _configure_audio(self, codec: FlvCodec, config: AudioConfig | None) -> list[Frame]:
+        """Follow what the publisher says; returns what waited for a decision about what it said before."""
         state = self._audio
+        if config is None or (codec is state.codec and config == self._audio_said):
+            return []
+        frames = self._decide_sbr()
         state.codec = codec
+        self._audio_said = config
+        self._sbr_probe = sbr_probe(config)
+        if self._sbr_probe is None and (state.track is None or state.track.config != config):
+            self._know(state, Track(AUDIO_TRACK_ID, config))
+        return frames
+
+    def _decide_sbr(self) -> list[Frame]:
+        """Tell HE-AAC from AAC-LC by the frames that wait, and pass these on."""
+        probe, self._sbr_probe = self._sbr_probe, None
+        if probe is None:
+            return []
+        config, held = probe.decide()
+        state = self._audio
         if state.track is None or state.track.config != config:
             self._know(state, Track(AUDIO_TRACK_ID, config))
+        assert state.track is not None
+        alone = self._video.track is None
+        frames: list[Frame] = []
+        for payload, dts_90k in held:
+            frames += self._deliver(Frame(state.track, dts_90k, dts_90k, alone, payload))
+        return frames
 
     def _configure_from_frame(self, tag: MediaTag) -> None:
         head = tag.body[_HEADER_BYTES[tag.codec]]

@@ -22,6 +22,7 @@ MAX_AUDIO_TRACKS = 16  # languages of one film
 
 _LARGEST_STEP_BACK_90K = TICKS_PER_SECOND  # more is a clock that began anew, and its times are moved to go on
 _RESTART_STEP_90K = 1_800  # what is put between the last old and the first new time: 20 ms
+_UNSURE_90K = TICKS_PER_SECOND  # of media, for sound that may be HE-AAC and does not come
 _LAST_TIME_90K = 1 << 62  # three million years; beyond it times do not fit where frames are stored
 
 
@@ -150,16 +151,35 @@ class MovieFrames:
                 pts_90k = rescale(time + offset, hz, TICKS_PER_SECOND) + delay_90k
             moved_90k = self._forward(selected, dts_90k)
             frame = frames.video(pts_90k + moved_90k, dts_90k + moved_90k, sample.sync, payload)
+            made = [] if frame is None else [frame]
         else:
             moved_90k = self._forward(selected, dts_90k)
-            frame = frames.audio(dts_90k + moved_90k, payload)
+            made = frames.audio(dts_90k + moved_90k, payload)
         if frames.track is not known:
             self._note_tracks()
-        return [] if frame is None else self._deliver(selected, frame)
+        out = self._deliver_all(selected, made)
+        if not self._flowing and self._held and self._held[-1].dts_90k - self._held[0].dts_90k > _UNSURE_90K:
+            out += self._settle()
+        return out
 
     def end(self) -> list[Frame]:
         """Nothing follows: what is held is released with the tracks there are."""
-        return [] if self._flowing else self._release()
+        frames = self._settle()
+        return frames if self._flowing else frames + self._release()
+
+    def _settle(self) -> list[Frame]:
+        """Wait no longer for frames that tell what their track is, where the sample entry says enough."""
+        out: list[Frame] = []
+        for selected in self._selected.values():
+            made = selected.frames.settle()
+            self._note_tracks()
+            out += self._deliver_all(selected, made)
+        return out
+
+    def _deliver_all(self, selected: _Selected, made: list[Frame]) -> list[Frame]:
+        if len(made) == 1:  # nearly always
+            return self._deliver(selected, made[0])
+        return [ready for frame in made for ready in self._deliver(selected, frame)]
 
     def _select(self, track_id: int, movie_track: MovieTrack, before: _Selected | None) -> _Selected:
         if before is None:

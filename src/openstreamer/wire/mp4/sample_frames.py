@@ -1,6 +1,7 @@
 """Samples of one track → frames: payloads in the form that ``Frame`` wants, key frames, configurations."""
 
 from openstreamer.media import av1, h264, h265, nal, vp9
+from openstreamer.media.aac_sbr import SbrProbe, sbr_probe
 from openstreamer.media.ac3 import Ac3Config, Eac3Config
 from openstreamer.media.av1 import Av1Config
 from openstreamer.media.errors import MediaError, SourceRejected
@@ -38,10 +39,12 @@ class SampleFrames:
     __slots__ = (
         "_config",
         "_decodable",
+        "_early",
         "_entry",
         "_found_random_access",
         "_head",
         "_language",
+        "_probe",
         "_track_id",
         "_unconfigured",
         "statistics",
@@ -58,6 +61,8 @@ class SampleFrames:
         self._head = b""
         self._entry = entry
         self._config: CodecConfig | None = None
+        self._probe: SbrProbe | None = None  # while AAC may be HE-AAC
+        self._early: list[Frame] = []  # held back, and ready now
         self._decodable = False
         self._take_over(entry)
 
@@ -75,21 +80,47 @@ class SampleFrames:
             self.statistics.dropped_frames += 1
             return None
 
-    def audio(self, pts_90k: int, payload: bytes) -> Frame | None:
-        """The frame of an audio sample; ``None`` while the decoder's configuration is unknown."""
+    def audio(self, pts_90k: int, payload: bytes) -> list[Frame]:
+        """The frames that go out with an audio sample: none while the decoder's configuration is unknown."""
+        if self._probe is not None or self._early:
+            return self._audio_while_unsure(pts_90k, payload)
         if self._entry.format in _AUDIO_HEADERS:
             self._configure_from_audio(payload)
         track = self.track
         if track is None or self._config is None:
             self.statistics.dropped_frames += 1
-            return None
-        return Frame(track, pts_90k, pts_90k, False, payload)
+            return []
+        return [Frame(track, pts_90k, pts_90k, False, payload)]
+
+    def settle(self) -> list[Frame]:
+        """Nothing more is waited for: what was held back, with the configuration that it shows."""
+        self._decide()
+        frames, self._early = self._early, []
+        return frames
+
+    def _audio_while_unsure(self, pts_90k: int, payload: bytes) -> list[Frame]:
+        if self._probe is None:  # another sample entry came
+            return self.settle() + self.audio(pts_90k, payload)
+        return self.settle() if self._probe.add(payload, pts_90k) else []
+
+    def _decide(self) -> None:
+        probe, self._probe = self._probe, None
+        if probe is None:
+            return
+        config, held = probe.decide()
+        self._know(config)
+        assert self.track is not None
+        self._early += [Frame(self.track, pts_90k, pts_90k, False, payload) for payload, pts_90k in held]
 
     def _take_over(self, entry: SampleEntry) -> None:
         self._entry = entry
         self._decodable = False
         self._head = b""
+        self._decide()
         self._config = entry.config
+        self._probe = sbr_probe(entry.config)
+        if self._probe is not None:
+            return  # the first frames will tell the rest
         if entry.config is not None and not (isinstance(entry.config, Vp9Config) and not entry.width):
             self._know(entry.config)
 
