@@ -92,6 +92,13 @@ _OTHERS = {
         f"{_FFMPEG} -i {{h264-large}} -i {{aac-44.1}} {_TS} -output_ts_offset 100 {{out}}",
     ),
     "ts-larger": (".ts", f"{_FFMPEG} -i {{h264-large}} -i {{aac-44.1}} {_TS} -output_ts_offset 2.4 {{out}}"),
+    "ts-h265": (".ts", f"{_FFMPEG} -i {{h265}} -i {{aac}} {_TS} {{out}}"),
+    "ts-h265-larger": (
+        ".ts",
+        f"{_FFMPEG} -i {{h265-large}} -i {{aac-44.1}} {_TS} -output_ts_offset 2.4 {{out}}",
+    ),
+    "mkv-silent-track": (".mkv", f"{_FFMPEG} -i {{h264}} -i {{mp3}} {_COPY} -frames:a 0 {{out}}"),
+    "he-aac-short": (".aac", "sh -c 'head -c 683 {fixtures}/aac/he_aac.adts > {out}'"),
     "ts-50-s": (".ts", f"{_FFMPEG} {_BOTH} {_TS} -output_ts_offset 50 {{out}}"),
     "ts-two-programs": (
         ".ts",

@@ -37,6 +37,11 @@ def with_parity(data: bytes) -> bytes:
     return b"".join(packet + noise.randbytes(PARITY_BYTES) for packet in packets(data))
 
 
+def doubled(data: bytes) -> bytes:
+    """Every seventh packet comes twice, which is allowed (13818-1 2.4.3.3)."""
+    return b"".join(packet * (1 + (number % 7 == 0)) for number, packet in enumerate(packets(data)))
+
+
 def without_dts(data: bytes) -> bytes:
     """The stream of a multiplexer that writes presentation times only (it must not: 13818-1 2.7.5)."""
     return b"".join(_without_dts(packet) for packet in packets(data))

@@ -86,7 +86,7 @@ CASES = [
     (container, picture, sound)
     for container in _CONTAINERS
     for picture, sound in PAIRS
-    if is_carried(container, picture, sound) and ("he-aac" not in sound or container == "ts")
+    if is_carried(container, picture, sound)
 ]
 
 

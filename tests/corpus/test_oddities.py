@@ -1,5 +1,8 @@
 """Media as it should not be, and as it is: every frame right, or an error that says why."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from tests.corpus.comparison import assert_same_media, assert_same_units
 from tests.corpus.making import clip
 from tests.corpus.reading import read
 from tests.corpus.recipes import muxed
-from tests.corpus.tampering import with_parity, without_dts
+from tests.corpus.tampering import doubled, with_parity, without_dts
 from tests.corpus.test_containers import SOUNDS, assert_told, picture_of, sound_of
 
 WRAP_90K = 1 << 33
@@ -48,7 +51,7 @@ def test_latm_gives_the_frames_of_adts(sound: str) -> None:
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("clips", [("h264-b-frames", None), (None, "aac-44.1")], ids=str)
+@pytest.mark.parametrize("clips", [("h264-b-frames", None), (None, "aac-44.1"), (None, "he-aac")], ids=str)
 def test_one_track_alone(container: str, clips: tuple[str | None, str | None]) -> None:
     path = clip(muxed(container, *(name for name in clips if name)))
     reading = read(path)
@@ -75,6 +78,27 @@ def test_packets_of_204_bytes(tmp_path: Path) -> None:
     assert reading.container is Container.MPEG_TS
     assert_same_media(truth.of_frames(reading.frames), truth.of_file(plain))
     assert not reading.statistics.malformed
+
+
+def test_packets_that_come_twice_are_read_once(tmp_path: Path) -> None:
+    plain = clip(muxed("ts", "h264-b-frames", "aac"))
+    reading = read(at(tmp_path / "a.ts", doubled(plain.read_bytes())))
+    assert_same_media(truth.of_frames(reading.frames), truth.of_file(plain))
+    assert not reading.statistics.lost_packets
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_he_aac_of_a_few_frames_is_told_as_such(container: str) -> None:
+    path = clip(muxed(container, "h264", "he-aac-short"))
+    reading = read(path)
+    assert_told(reading, "h264", "he-aac")
+    assert_same_media(truth.of_frames(reading.frames), truth.of_file(path))
+
+
+def test_a_track_without_frames_does_not_keep_the_others_back() -> None:
+    reading = read(clip("mkv-silent-track"))
+    assert reading.refusal is None
+    assert_same_units(truth.of_frames(reading.frames).video, truth.of_file(clip("mkv-silent-track")).video)
 
 
 def test_times_go_on_where_33_bits_end() -> None:
@@ -130,15 +154,27 @@ def test_joining_within_a_gop_of_ten_seconds_begins_at_its_end(tmp_path: Path) -
     assert_same_media(ours, truth.Units(theirs.video[250:], theirs.audio))
 
 
+def not_before(last: truth.Unit, units: Sequence[truth.Unit]) -> list[truth.Unit]:
+    """``units`` whose decoding times do not fall behind ``last``."""
+    assert last.dts_90k is not None
+    return [replace(unit, dts_90k=max(unit.dts_90k or Fraction(0), last.dts_90k)) for unit in units]
+
+
 class TestChanges:
     """Two streams one after the other, as a switch in front of us makes them."""
 
-    @pytest.mark.parametrize("second", ["ts-larger", "ts-100-s-later"])
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("ts:h264-b-frames+aac", "ts-larger"),
+            ("ts:h264-b-frames+aac", "ts-100-s-later"),
+            ("ts-h265", "ts-h265-larger"),
+        ],
+    )
     def test_another_size_and_rate_are_new_tracks_from_a_key_frame_on(
-        self, tmp_path: Path, second: str
+        self, tmp_path: Path, first: str, second: str
     ) -> None:
-        first = clip(muxed("ts", "h264-b-frames", "aac"))
-        path = at(tmp_path / "a.ts", first.read_bytes() + clip(second).read_bytes())
+        path = at(tmp_path / "a.ts", clip(first).read_bytes() + clip(second).read_bytes())
         reading = read(path)
         assert reading.refusal is None
         widths = [frame.track.video.width for frame in reading.frames if frame.track.is_video]
@@ -149,8 +185,8 @@ class TestChanges:
         change = next(f for f in reading.frames if f.track.is_video and f.track.video.width == 320)
         assert change.key
         ours = truth.of_frames(reading.frames)
-        before, after = truth.of_file(first), truth.of_file(clip(second))
-        assert_same_units(ours.video, [*before.video, *after.video])
+        before, after = truth.of_file(clip(first)), truth.of_file(clip(second))
+        assert_same_units(ours.video, [*before.video, *not_before(before.video[-1], after.video)])
         sound = [*before.audio, *after.audio]
         assert len(sound) - len(ours.audio) <= 2
         assert {unit.content for unit in ours.audio} <= {unit.content for unit in sound}
@@ -168,3 +204,25 @@ class TestChanges:
         moved_90k = ours.video[-1].pts_90k - theirs.video[-1].pts_90k
         assert_same_units(ours.video[-58:], theirs.video[-58:], moved_90k)
         assert_same_units(ours.audio[-100:], theirs.audio[-100:], moved_90k, keys=False)
+
+    @pytest.mark.parametrize("container", ["fmp4", "flv"])
+    def test_a_recording_behind_another_goes_on_where_that_one_ends(
+        self, tmp_path: Path, container: str
+    ) -> None:
+        first, second = (
+            clip(muxed(container, "h264", "aac")),
+            clip(muxed(container, "h264-large", "aac-44.1")),
+        )
+        path = at(tmp_path / f"a{first.suffix}", first.read_bytes() + second.read_bytes())
+        reading = read(path)
+        assert reading.refusal is None
+        widths = [frame.track.video.width for frame in reading.frames if frame.track.is_video]
+        assert widths == [160] * 60 + [320] * 60
+        for is_video in (True, False):
+            times = [frame.dts_90k for frame in reading.frames if frame.track.is_video is is_video]
+            assert times == sorted(times)
+            assert times[-1] - times[0] < 5 * TICKS_PER_SECOND
+        ours, theirs = truth.of_frames(reading.frames), truth.of_file(second)
+        moved_90k = ours.video[-1].pts_90k - theirs.video[-1].pts_90k
+        assert_same_units(ours.video[-58:], theirs.video[-58:], moved_90k)
+        assert_same_units(ours.audio[-90:], theirs.audio[-90:], moved_90k, keys=False)
