@@ -1,7 +1,7 @@
 """What a probe says of a source, and how the command line says it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -21,9 +21,18 @@ from tests.support.virtual_time import run_virtual
 CHOSEN = Input.model_validate({"url": "test://"})
 
 
+def opens(source: Source) -> Callable[..., Awaitable[Source]]:
+    """What opens nothing but ``source``."""
+
+    async def open_source(*_: object) -> Source:
+        return source
+
+    return open_source
+
+
 def report_of(source: Source, *, seconds: float = 5) -> ProbeReport:
     """A probe of ``source`` on virtual time."""
-    return run_virtual(lambda _loop: probe(CHOSEN, lambda _chosen: source, seconds=seconds))
+    return run_virtual(lambda _loop: probe(CHOSEN, opens(source), seconds=seconds))
 
 
 def at_25_fps(count: int, *, gop: int) -> list[Frame]:
@@ -100,7 +109,7 @@ def test_an_end_before_the_first_frame_is_a_refusal_and_later_it_is_none() -> No
 def test_nothing_can_be_probed_where_an_encoder_connects_to_us() -> None:
     chosen = Input.model_validate({"url": "publish://"})
     with pytest.raises(ConfigError):
-        run_virtual(lambda _loop: probe(chosen, lambda _chosen: EndlessSource()))
+        run_virtual(lambda _loop: probe(chosen, opens(EndlessSource())))
 
 
 # ---------------------------------------------------------------------- the command
@@ -111,7 +120,7 @@ def opening(monkeypatch: pytest.MonkeyPatch) -> Callable[[Source], None]:
     """Lets every URL open a given source."""
 
     def use(source: Source) -> None:
-        monkeypatch.setattr("openstreamer.stream.wiring.SourceOpener.open", lambda _self, _chosen: source)
+        monkeypatch.setattr("openstreamer.stream.wiring.SourceOpener.open", opens(source))
 
     return use
 

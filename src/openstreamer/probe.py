@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -92,7 +92,7 @@ class ProbeReport:
 
 async def probe(
     chosen: Input,
-    open_source: Callable[[Input], Source],
+    open_source: Callable[[Input], Awaitable[Source]],
     *,
     seconds: float = DEFAULT_S,
     progress: Callable[[str], None] = lambda _said: None,
@@ -106,7 +106,7 @@ async def probe(
     report = ProbeReport(redact_url(chosen.url))
     seen = _Seen()
     try:
-        source = open_source(chosen)
+        source = await open_source(chosen)
         report.protocol = source.protocol
         await _watch(source, report, seen, seconds, progress)
     except SourceEnded as err:

@@ -19,7 +19,7 @@ METADATA = (
 async def error_of(url: str) -> SourceError:
     """What a stream with the input ``url`` is told."""
     try:
-        async with SourceOpener().open(Input.model_validate({"url": url})) as source:
+        async with await SourceOpener().open(Input.model_validate({"url": url})) as source:
             while True:
                 await source.receive()
     except SourceError as err:

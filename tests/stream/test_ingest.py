@@ -48,7 +48,7 @@ class Rig:
             clock_ns=loop.now_ns,
         )
 
-    def _open(self) -> Source:
+    async def _open(self) -> Source:
         self.opened_s.append(self.loop.time())
         if not self._sources:
             raise SourceUnreachable("nothing answers")

@@ -25,13 +25,14 @@ from openstreamer.stream.wiring import SourceOpener
 )
 async def test_every_scheme_has_its_source(url: str, protocol: str, tmp_path: Path) -> None:
     opener = SourceOpener(file_roots={"vod": tmp_path})
-    assert opener.open(Input.model_validate({"url": url})).protocol == protocol
+    source = await opener.open(Input.model_validate({"url": url}))
+    assert source.protocol == protocol
 
 
 @pytest.mark.parametrize("url", ["srt://host:9999", "copy://news", "s3://bucket/key"])
-def test_what_is_not_read_yet_is_refused_in_words(url: str) -> None:
+async def test_what_is_not_read_yet_is_refused_in_words(url: str) -> None:
     with pytest.raises(SourceRejected, match="not supported"):
-        SourceOpener().open(Input.model_validate({"url": url}))
+        await SourceOpener().open(Input.model_validate({"url": url}))
 
 
 @pytest.mark.parametrize(
@@ -40,5 +41,5 @@ def test_what_is_not_read_yet_is_refused_in_words(url: str) -> None:
 async def test_the_switch_for_private_addresses_holds_for_every_source(url: str) -> None:
     opener = SourceOpener(Ingestor(allow_private_addresses=False))
     with pytest.raises(SourceRejected, match="private addresses are off"):
-        async with opener.open(Input.model_validate({"url": url})) as source:
+        async with await opener.open(Input.model_validate({"url": url})) as source:
             await source.receive()

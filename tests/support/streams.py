@@ -123,9 +123,9 @@ class Node:
             desired.spec, desired.settings, self._open, Histogram((1.0,)), self._loop.now_ns
         )
 
-    def _open(self, chosen: Input) -> Source:
+    async def _open(self, chosen: Input) -> Source:
         if self.real_sources:
-            return SourceOpener().open(chosen)
+            return await SourceOpener().open(chosen)
         source = EndlessSource(self.frame_bytes)
         self.sources.append(source)
         return source

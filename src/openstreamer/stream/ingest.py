@@ -8,7 +8,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -82,7 +82,7 @@ class Ingest:
         silence_s: float,
         totals: IngestTotals,
         latency: Histogram,
-        open_source: Callable[[], Source] | None = None,
+        open_source: Callable[[], Awaitable[Source]] | None = None,
         point: PublishPoint | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -123,7 +123,7 @@ class Ingest:
     async def _attempt(self) -> None:
         if self.point is None:
             assert self._open_source is not None
-            await self._use(self._open_source(), lambda _now_ns: None)
+            await self._use(await self._open_source(), lambda _now_ns: None)
             return
         slot, source = await self.point.next_source()
 

@@ -96,7 +96,7 @@ class StreamPipeline:
         self,
         spec: Stream,
         settings: MediaSettings,
-        open_source: Callable[[Input], Source],
+        open_source: Callable[[Input], Awaitable[Source]],
         latency: Histogram,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
