@@ -327,6 +327,18 @@ def test_a_small_step_back_is_held() -> None:
     assert times == [9000, 9000, 10_800]
 
 
+def test_a_picture_that_is_decoded_too_early_is_shown_when_it_says() -> None:
+    decoder = running()
+    sent = [(100, 40), (80, 100), (90, 0), (140, 40)]
+    frames = [
+        frame
+        for time_ms, composition_ms in sent
+        for frame in decoder.video(time_ms, picture(key=False, composition_ms=composition_ms))
+    ]
+    assert [frame.dts_90k // 90 for frame in frames] == [100, 100, 100, 140]
+    assert [frame.pts_90k // 90 for frame in frames] == [140, 180, 100, 180]
+
+
 def test_a_publisher_that_begins_anew_goes_on_with_both_tracks_in_step() -> None:
     decoder = running()
     decoder.video(60_000, picture(key=False))

@@ -167,6 +167,14 @@ def test_any_split_gives_the_same_frames_and_the_same_error(cuts: list[int], tai
     assert everything(pieces) == everything([data])
 
 
+def test_a_picture_that_is_decoded_too_early_is_shown_when_it_says() -> None:
+    first, spliced = slices(3), slices(2)
+    later = video_fragment(2, 3600, [3600, 100, KEY_SAMPLE, 10_800, 3600, 100, DELTA_SAMPLE, 0], spliced)
+    frames = demux(Fmp4Demuxer(), INIT + video_part(0, first) + later)
+    assert [frame.dts_90k for frame in frames] == [0, 3600, 7200, 7200, 7200]
+    assert [frame.pts_90k for frame in frames] == [0, 3600, 7200, 14_400, 7200]
+
+
 class TestTracks:
     @pytest.mark.parametrize("track", TRACKS, ids=lambda track: track.codec)
     def test_what_our_writer_describes_is_understood(self, track: object) -> None:

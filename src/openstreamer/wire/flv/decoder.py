@@ -63,6 +63,7 @@ class _TrackState:
     __slots__ = (
         "announced",
         "codec",
+        "held_ms",
         "kept_id",
         "last_dts_ms",
         "offset_ms",
@@ -79,6 +80,7 @@ class _TrackState:
         self.track: Track | None = None
         self.last_dts_ms: int | None = None
         self.offset_ms = 0
+        self.held_ms = 0  # by how much the last DTS was raised because it fell
         self.stepped_back_ms: int | None = None  # where a publisher that may have begun anew is
 
     def awaited(self) -> bool:
@@ -230,7 +232,10 @@ class FlvDecoder:
                 self.statistics.before_key_frame += 1
             return None
         dts_90k = ms_to_90k(dts_ms)
-        return Frame(track, dts_90k + ms_to_90k(tag.composition_ms), dts_90k, key, payload)
+        pts_90k = dts_90k + ms_to_90k(tag.composition_ms)
+        if state.held_ms:  # only its decoding was too early
+            pts_90k = max(pts_90k - ms_to_90k(state.held_ms), dts_90k)
+        return Frame(track, pts_90k, dts_90k, key, payload)
 
     def _reject_video_without_configuration(self, dts_ms: int) -> None:
         """Video that nobody can decode must not become a stream with sound only, and no error."""
@@ -333,8 +338,10 @@ class FlvDecoder:
         last_ms = state.last_dts_ms
         if last_ms is not None and dts_ms < last_ms:
             dts_ms = self._after_step_back(state, full_ms, last_ms)
-        elif state.stepped_back_ms is not None:
+            state.held_ms = dts_ms - full_ms - state.offset_ms
+        elif state.stepped_back_ms is not None or state.held_ms:
             state.stepped_back_ms = None
+            state.held_ms = 0
         state.last_dts_ms = self._last_ms = dts_ms
         if self._first_ms is None:
             self._first_ms = dts_ms

@@ -149,8 +149,11 @@ class MovieFrames:
             pts_90k = dts_90k
             if offset := sample.composition_offset:
                 pts_90k = rescale(time + offset, hz, TICKS_PER_SECOND) + delay_90k
-            moved_90k = self._forward(selected, dts_90k)
-            frame = frames.video(pts_90k + moved_90k, dts_90k + moved_90k, sample.sync, payload)
+            placed_90k = dts_90k + self._forward(selected, dts_90k)
+            shown_90k = pts_90k + selected.offset_90k
+            if placed_90k != dts_90k + selected.offset_90k:  # only its decoding was too early
+                shown_90k = max(shown_90k, placed_90k)
+            frame = frames.video(shown_90k, placed_90k, sample.sync, payload)
             made = [] if frame is None else [frame]
         else:
             moved_90k = self._forward(selected, dts_90k)
