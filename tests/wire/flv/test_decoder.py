@@ -464,3 +464,85 @@ def test_random_tags_are_frames_or_a_rejection(tags: list[tuple[bool, bytes]]) -
             decoder.video(0, tag) if is_video else decoder.audio(0, tag)
         except SourceRejected:
             return
+
+
+# ---------------------------------------------------------------------- damage
+
+DAMAGED = b"\x17\x01\x00\x00\x00" + b"\x00\x00\xff\xff\x65" + bytes(100)  # ends long before its NAL unit does
+
+
+def refusal_of_video(bodies: list[bytes]) -> str:
+    """What is said when these come at 25 per second."""
+    decoder = started()
+    try:
+        for number, body in enumerate(bodies):
+            decoder.video(number * 40, body)
+    except SourceRejected as err:
+        return str(err)
+    raise AssertionError("it was not refused")
+
+
+@pytest.mark.parametrize("damaged", [DAMAGED, b"\x17\x01"])
+@pytest.mark.parametrize("with_sound", [True, False])
+def test_video_of_which_nothing_can_be_used_is_refused_also_beside_good_sound(
+    damaged: bytes, with_sound: bool
+) -> None:
+    decoder = FlvDecoder()
+    decoder.video(0, AVC_HEADER)
+    decoder.audio(0, AAC_HEADER)
+    for time_ms in range(0, 4981, 20):
+        assert decoder.video(time_ms, damaged) == [] if time_ms % 40 == 0 else True
+        assert not with_sound or decoder.audio(time_ms, sound()) == [], "sound alone went on the air"
+    with pytest.raises(SourceRejected, match=r"access units are damaged: 126 of them, and none that could"):
+        decoder.video(5000, damaged)
+
+
+def test_the_damaged_codec_is_named() -> None:
+    said = refusal_of_video([DAMAGED] * 150)
+    assert said.startswith("H.264 access units are damaged: 126 of them, ")
+    assert "a NAL unit ends" in said
+
+
+def test_damage_without_passing_time_is_refused_by_its_number() -> None:
+    decoder = running()
+    for _ in range(199):
+        decoder.video(40, DAMAGED)
+    with pytest.raises(SourceRejected, match="damaged: 200 of them"):
+        decoder.video(40, DAMAGED)
+
+
+def test_scattered_damage_ends_no_stream_however_much_it_is() -> None:
+    decoder = running()
+    passed = 0
+    for number in range(1, 2001):
+        good = number % 100 == 0  # 4 s of damage after each picture
+        passed += len(decoder.video(number * 40, picture(key=number % 200 == 0) if good else DAMAGED))
+    assert passed == 20
+    assert decoder.statistics.malformed == 1980
+
+
+def test_slow_video_is_not_refused_for_two_bad_pictures() -> None:
+    decoder = running()
+    assert decoder.video(30_000, DAMAGED) == []
+    assert decoder.video(60_000, DAMAGED) == []
+    assert len(decoder.video(90_000, picture(key=True))) == 1
+
+
+def test_key_frames_that_are_all_damaged_leave_nothing_to_begin_with() -> None:
+    assert "damaged: 4 of them" in refusal_of_video(([DAMAGED] + [picture(key=False)] * 49) * 4)
+
+
+def test_damaged_sound_alone_is_refused_and_beside_a_picture_is_left_out() -> None:
+    damaged = b"\x2f" + bytes(20)
+    decoder = FlvDecoder()
+    for time_ms in range(0, 5000, 40):
+        assert decoder.audio(time_ms, damaged) == []
+    with pytest.raises(SourceRejected, match=r"^MP3 frames are damaged"):
+        decoder.audio(5000, damaged)
+    decoder = FlvDecoder()
+    decoder.video(0, AVC_HEADER)
+    passed = 0
+    for time_ms in range(0, 20_000, 40):
+        passed += len(decoder.video(time_ms, picture(key=time_ms % 2000 == 0)))
+        assert decoder.audio(time_ms, damaged) == []
+    assert passed == 500

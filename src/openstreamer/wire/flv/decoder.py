@@ -7,7 +7,7 @@ parameter sets, timestamps are unwrapped and do not fall.
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openstreamer.media.aac_sbr import SbrProbe, sbr_probe
 from openstreamer.media.clock import Unwrapper, ms_to_90k
@@ -23,6 +23,7 @@ from openstreamer.wire.flv.configurations import (
     video_configuration_in,
     video_payload,
 )
+from openstreamer.wire.flv.damage import DamageLimits, DamageRun
 from openstreamer.wire.flv.tags import FlvCodec, MediaTag, TagKind, audio_tags, video_tags
 
 VIDEO_TRACK_ID = 0
@@ -34,12 +35,13 @@ _RESTART_STEP_MS = 20  # what is put between the last old and the first new time
 
 @dataclass(frozen=True, slots=True)
 class FlvLimits:
-    """How long and how much is held back until the tracks are known."""
+    """How long and how much is held back until the tracks are known, and what damage is borne."""
 
     announced_wait_ms: int = 1000  # of media time, for an announced track that does not come
     configuration_wait_ms: int = 10_000  # of media time, for the configuration of video that does: a long GOP
     max_held_frames: int = 512
     max_held_bytes: int = 8 << 20
+    damage: DamageLimits = field(default_factory=DamageLimits)
 
 
 @dataclass(slots=True)
@@ -92,7 +94,8 @@ class FlvDecoder:
     """Feed :meth:`metadata`, :meth:`video` and :meth:`audio`; each call returns the frames it releases.
 
     Raises from each of them:
-        SourceRejected: a codec or configuration that cannot be carried; the message names it.
+        SourceRejected: a codec or configuration that cannot be carried, or media of which nothing can be
+            used; the message names it.
     """
 
     def __init__(self, limits: FlvLimits | None = None) -> None:
@@ -103,6 +106,8 @@ class FlvDecoder:
         self._video_config: VideoConfig | None = None
         self._video_header = b""  # the last sequence header, to tell its repetition from a change
         self._video_decodable = False  # a key frame followed the last change of configuration
+        self._video_damage = DamageRun(self._limits.damage)
+        self._audio_damage = DamageRun(self._limits.damage)
         self._unconfigured_since_ms: int | None = None
         self._nal_length_size = 4
         self._found_random_access = False
@@ -140,8 +145,8 @@ class FlvDecoder:
         """Feed the body of a video tag."""
         try:
             tags = video_tags(payload)
-        except MediaError:
-            self.statistics.malformed += 1
+        except MediaError as err:
+            self._damaged_video(timestamp_ms, err)
             return []
         if len(tags) == 1 and tags[0].track_id == self._video.kept_id:  # nearly always
             return self._video_tag(timestamp_ms, tags[0])
@@ -155,8 +160,8 @@ class FlvDecoder:
         """Feed the body of an audio tag."""
         try:
             tags = audio_tags(payload)
-        except MediaError:
-            self.statistics.malformed += 1
+        except MediaError as err:
+            self._damaged_audio(self._audio.codec, timestamp_ms, err)
             return []
         if len(tags) == 1 and tags[0].track_id == self._audio.kept_id:
             return self._audio_tag(timestamp_ms, tags[0])
@@ -182,10 +187,12 @@ class FlvDecoder:
         dts_ms = self._dts_ms(self._video, timestamp_ms)
         try:
             frame = self._video_frame(dts_ms, tag)
-        except MediaError:
-            self.statistics.malformed += 1
+        except MediaError as err:
+            self._damaged_video(timestamp_ms, err)
             frame = None
         if frame is not None:
+            if self._video_damage:
+                self._video_damage.reset()
             return self._deliver(frame)
         self._reject_video_without_configuration(dts_ms)
         return self._release_when_ready()
@@ -249,6 +256,12 @@ class FlvDecoder:
             name = self._video.codec.name if self._video.codec else "?"
             raise SourceRejected(f"RTMP video: {name} without its decoder configuration for {waited_ms} ms")
 
+    def _damaged_video(self, timestamp_ms: int, reason: MediaError) -> None:
+        """Refuse what has no usable picture, also beside good sound: it must not become a stream with sound
+        only, and no error."""
+        self.statistics.malformed += 1
+        self._video_damage.add(f"{_shown(self._video.codec)} access units", timestamp_ms, reason)
+
     # ------------------------------------------------------------------ audio
 
     def _audio_tag(self, timestamp_ms: int, tag: MediaTag) -> list[Frame]:
@@ -267,11 +280,13 @@ class FlvDecoder:
             enough = self._sbr_probe.add(tag.body, dts_90k)
             return self._decide_sbr() if enough else self._release_when_ready()
         if tag.codec not in _WITH_SEQUENCE_HEADER:
-            self._configure_from_frame(tag)
+            self._configure_from_frame(timestamp_ms, tag)
         track = self._audio.track
         if track is None or tag.codec is not self._audio.codec:
             self.statistics.without_configuration += 1
             return [] if self._flowing else self._release_when_ready()
+        if self._audio_damage:
+            self._audio_damage.reset()
         return self._deliver(Frame(track, dts_90k, dts_90k, self._video.track is None, tag.body))
 
     def _configure_audio(self, codec: FlvCodec, config: AudioConfig | None) -> list[Frame]:
@@ -303,14 +318,20 @@ class FlvDecoder:
             frames += self._deliver(Frame(state.track, dts_90k, dts_90k, alone, payload))
         return frames
 
-    def _configure_from_frame(self, tag: MediaTag) -> None:
+    def _damaged_audio(self, codec: FlvCodec | None, timestamp_ms: int, reason: MediaError) -> None:
+        """Refuse sound of which nothing can be used, unless there is a picture: a stream goes on without."""
+        self.statistics.malformed += 1
+        if not self._video.seen:
+            self._audio_damage.add(f"{_shown(codec)} frames", timestamp_ms, reason)
+
+    def _configure_from_frame(self, timestamp_ms: int, tag: MediaTag) -> None:
         head = tag.body[_HEADER_BYTES[tag.codec]]
         if head == self._audio_head:
             return
         try:
             self._configure_audio(tag.codec, audio_configuration_in(tag.codec, tag.body))
-        except MediaError:
-            self.statistics.malformed += 1  # a damaged frame: the next one may be fine
+        except MediaError as err:
+            self._damaged_audio(tag.codec, timestamp_ms, err)  # the next one may be fine
             return
         self._audio_head = head
 
@@ -375,7 +396,8 @@ class FlvDecoder:
             return self._release()
         if not self._has_waited_enough():
             return []
-        if self._video.seen and self._video.track is None:
+        picture_comes = self._video.seen or self._video_damage.goes_on(self._last_ms)
+        if picture_comes and self._video.track is None:
             self._drop_held()  # sound only, until the picture begins: it goes at the key frame anyway
             return []
         return self._release()
@@ -417,3 +439,8 @@ _HEADER_BYTES = {FlvCodec.MP3: slice(0, 4), FlvCodec.AC3: slice(4, 7), FlvCodec.
 
 def _says(values: Mapping[str, AmfValue], names: tuple[str, ...]) -> bool:
     return any(values.get(name) not in (None, UNDEFINED, "", 0.0) for name in names)
+
+
+def _shown(codec: FlvCodec | None) -> str:
+    """A codec's name as people write it."""
+    return codec.name.replace("H26", "H.26") if codec is not None else "media"
