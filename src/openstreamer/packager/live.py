@@ -24,6 +24,7 @@ from openstreamer.media.track import Track, TrackKind
 from openstreamer.packager.openings import Openings, same_media
 from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.segment import Generation, Opening, PackagerEvent, SegmentReady
+from openstreamer.packager.target import TargetDuration
 from openstreamer.packager.track import AudioPackager, TrackPackager, VideoPackager
 
 SILENCE_90K: Final = 2 * 90_000  # a track this far behind the other one is silent, not late
@@ -44,10 +45,10 @@ class LivePackager:
         self.options = options
         self.video: VideoPackager | None = None
         self.audio: AudioPackager | None = None
-        self.target_duration_s = max(1, round(options.segment_target_s + 0.49))
         self.dropped_frames = 0
         self._events: list[PackagerEvent] = []
         self._openings = Openings(options, first_msn, discontinuity_sequence)
+        self._target = TargetDuration(options.segment_target_s, self._openings.early_90k)
         # What the source announces now.
         self._tracks: tuple[Track, ...] | None = None
         self._video_track: Track | None = None
@@ -88,6 +89,17 @@ class LivePackager:
             self.track(track.kind) for track in (generation.video, generation.audio) if track is not None
         ]
         return all(track is not None and track.window.closed for track in expected)
+
+    @property
+    def target_duration_s(self) -> int:
+        """TARGETDURATION of all playlists."""
+        return self._target.seconds
+
+    @property
+    def numbers_after(self) -> tuple[int, int]:
+        """The media sequence number and the discontinuity sequence that another packager begins with when
+        it goes on where this one stops: above all that was announced, and at a discontinuity."""
+        return self._openings.next_msn, self._openings.discontinuity_sequence + 1
 
     @property
     def part_target_s(self) -> float | None:
@@ -147,8 +159,7 @@ class LivePackager:
         self._events.clear()
         for event in events:
             if isinstance(event, SegmentReady):
-                # EXTINF rounded to an integer must not exceed it (section 4.4.3.1); it never shrinks.
-                self.target_duration_s = max(self.target_duration_s, int(event.segment.duration_s + 0.5))
+                self._target.segment_ready(event.segment.duration_s)
         return events
 
     def _select(self, tracks: tuple[Track, ...]) -> None:
@@ -179,6 +190,7 @@ class LivePackager:
 
     def _take_video(self, frame: Frame) -> None:
         if frame.key:
+            self._target.key_frame(frame, self._openings.current)
             if self._begins_segment(frame):
                 self._cut_at_video(frame)
         elif not self._video_flows or not self._decodable(frame):
@@ -230,6 +242,9 @@ class LivePackager:
             self._go_on_without_video(frame.pts_90k)
         if self.video is not None and self._openings.learning:
             self._learn_from_video(self.video, frame.dts_90k, last=True)
+        growing = self._openings.current
+        if growing is not None:
+            self._target.video_ends(growing, frame.pts_90k)
         opening = self._openings.open(frame.pts_90k, frame.epoch, frame.track, self._audio_beside(frame))
         if self.video is None:
             self.video = VideoPackager(self.options, self._events)

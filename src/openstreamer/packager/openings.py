@@ -31,9 +31,9 @@ class Openings:
         self.current: Opening | None = None
         self.newest_epoch = -1
         self.early_90k = round(options.segment_target_s * _EARLY * 90_000)
+        self.next_msn = first_msn  # the next segment's
+        self.discontinuity_sequence = discontinuity_sequence  # the newest segment's
         self._options = options
-        self._next_msn = first_msn
-        self._discontinuity_sequence = discontinuity_sequence
         # The present segment is due to end this long after its start; the first one may be short.
         self._due_90k = round(min(options.first_segment_target_s, options.segment_target_s) * 90_000)
         # Wall clock of the present epoch: Unix milliseconds = offset + pts / 90.
@@ -88,7 +88,7 @@ class Openings:
         """Decide on the next segment. Other tracks than before are a discontinuity; another source is not."""
         known, before = self.generation, self.current
         discontinuity = known is not None and self.changes(video, audio)
-        self._discontinuity_sequence += discontinuity
+        self.discontinuity_sequence += discontinuity
         if known is None or discontinuity or before is None or before.epoch != epoch:
             # PART-TARGET is learned anew, and the old one kept if the new frames allow; see _learned.
             known = self.generation = Generation(video, audio, known.part_target_s if known else None)
@@ -97,15 +97,15 @@ class Openings:
             self._due_90k = round(self._options.segment_target_s * 90_000)
         program_date_time_ms = self._follow_clock(pts_90k)
         self.current = Opening(
-            msn=self._next_msn,
+            msn=self.next_msn,
             pts_90k=pts_90k,
             epoch=epoch,
             generation=known,
             discontinuity=discontinuity,
-            discontinuity_sequence=self._discontinuity_sequence,
+            discontinuity_sequence=self.discontinuity_sequence,
             program_date_time_ms=program_date_time_ms,
         )
-        self._next_msn += 1
+        self.next_msn += 1
         return self.current
 
     @property

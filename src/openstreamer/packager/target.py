@@ -1,0 +1,65 @@
+"""TARGETDURATION: above the longest segment to come, from the distance of key frames in the first one.
+
+rfc8216bis section 6.2.1: it must not change. Section 4.4.3.1: EXTINF rounded to the nearest integer must not
+exceed it. A first segment may be short, and a segment ends at the first key frame at its target: with key
+frames 1.5 s apart and a target of 2 s the first segment lasts 1.5 s, and all after it last 3 s.
+"""
+
+import math
+from typing import Final
+
+from openstreamer.media.frame import Frame
+from openstreamer.packager.segment import Opening
+
+_ROUNDING_S: Final = 0.005  # timestamps rounded to milliseconds, over a few key frames
+
+
+class TargetDuration:
+    """The value of one presentation, ``seconds``. It grows when a segment of video ends whose key frames are
+    too far apart for it, and then far enough for all of that distance; it never shrinks.
+
+    ``segment_target_s`` is how long segments shall be; a key frame ``early_90k`` before is at the target.
+    """
+
+    def __init__(self, segment_target_s: float, early_90k: int) -> None:
+        self.seconds = max(1, math.ceil(segment_target_s))
+        self._least_s = segment_target_s - early_90k / 90_000 + _ROUNDING_S
+        self._certain = False  # the distance of key frames has been seen
+        self._last_key_90k: int | None = None
+        self._distance_90k = 0  # the longest of key frames in the growing segment
+
+    def key_frame(self, frame: Frame, growing: Opening | None) -> None:
+        """A key frame comes, which may end the segment that grows."""
+        before, self._last_key_90k = self._last_key_90k, frame.pts_90k
+        if growing is None or before is None or before < growing.pts_90k or frame.epoch != growing.epoch:
+            self._distance_90k = 0
+        else:
+            self._distance_90k = max(self._distance_90k, frame.pts_90k - before)
+
+    def video_ends(self, growing: Opening, until_90k: int) -> None:
+        """The growing segment of video ends: no playlist has it yet. A distance of key frames that is a
+        little irregular (a lost picture) changes nothing unless a segment becomes too long by it."""
+        distance_s, self._distance_90k = self._distance_90k / 90_000, 0
+        if distance_s <= 0:
+            return
+        duration_s = (until_90k - growing.pts_90k) / 90_000
+        if self._certain and _rounded(duration_s) <= self.seconds:
+            return
+        self._certain = True
+        longest_s = math.ceil(self._least_s / distance_s) * distance_s
+        self.seconds = max(self.seconds, _rounded(longest_s + max(_ROUNDING_S, _audio_frame_s(growing))))
+
+    def segment_ready(self, duration_s: float) -> None:
+        """Whatever a complete segment lasts, the value is not below it."""
+        self.seconds = max(self.seconds, _rounded(duration_s))
+
+
+def _rounded(duration_s: float) -> int:
+    return int(duration_s + 0.5)
+
+
+def _audio_frame_s(opening: Opening) -> float:
+    """Audio is cut at its nearest frame: its segment may be longer than video's by half of one at each
+    end."""
+    audio = opening.generation.audio
+    return audio.audio.samples_per_frame / audio.audio.timescale if audio is not None else 0.0
