@@ -22,7 +22,11 @@ def test_impossible_options_are_refused(wrong: dict[str, float]) -> None:
 
 def test_numbers_after_a_restart_are_above_all_before() -> None:
     started_s, ran_s = 1_795_500_000, 86_400
-    for target_s in (1.0, 2.0, 6.0):
-        last = first_media_sequence(started_s, target_s) + int(ran_s / target_s)
-        assert first_media_sequence(started_s + ran_s, target_s) > last
-        assert last < 2**31
+    for shortest_s in (0.475, 1.0, 2.0, 6.0):  # a key frame 5 % before the target ends a segment
+        last = first_media_sequence(started_s) + int(ran_s / shortest_s)
+        assert first_media_sequence(started_s + ran_s) > last
+
+
+def test_numbers_fit_into_32_bits_with_a_sign_for_two_decades() -> None:
+    begin_of_2046_unix_s = 2_398_377_600
+    assert first_media_sequence(begin_of_2046_unix_s) < 2**31

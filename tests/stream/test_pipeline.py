@@ -9,6 +9,7 @@ from openstreamer.media.track import TrackKind
 from openstreamer.packager.presentation import Presentation
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.pipeline import MediaSettings, StreamPipeline
+from tests.support.hls_playlist import parse
 from tests.support.made_streams import MadeStream
 from tests.support.mp4_reader import samples
 from tests.support.waiting import until
@@ -59,3 +60,37 @@ async def test_what_a_source_sent_last_is_packaged_before_its_segment_is_closed(
         assert await until((tmp_path / "news" / f"video_{newest}.m4s").exists)
     finally:
         await pipeline.stop()
+
+
+async def test_numbers_go_on_when_a_setting_makes_the_playlists_anew(pipeline: StreamPipeline) -> None:
+    long = MadeStream(seconds=20, audio=None)
+    frames = long.frames()
+    numbers: list[tuple[int, int]] = []
+    await pipeline.start()
+    try:
+        with pipeline.hub.writer() as writer:
+            for segment_s, first, end in ((2.0, 0, 150), (6.0, 150, 400), (0.5, 400, 600)):
+                config = GlobalConfig.model_validate({"publisher": {"hls": {"live_segment_sec": segment_s}}})
+                await pipeline.adopt(pipeline.spec, MediaSettings.of(config))
+                presentation = pipeline.presentation
+                assert presentation is not None
+                assert await until(lambda: pipeline.hub.statistics.readers == 1)
+                # The reload that a player of the playlist before is waiting with is answered.
+                query = {"_HLS_msn": str(numbers[-1][0] + 1)} if numbers else {}
+                writer.write(frames[first:end], long.tracks, 0)
+                response = await presentation.fetch("video.m3u8", query)
+                text = b"".join(response.chunks).decode()
+                assert not numbers or playlist_numbers(text) == (numbers[-1][0] + 1, numbers[-1][1] + 1)
+                assert await until(lambda: pipeline.hub.capacity_used == 0)
+                video = presentation.packager.video
+                assert video is not None
+                assert video.segment is not None
+                numbers.append((video.segment.msn, video.segment.opening.discontinuity_sequence))
+    finally:
+        await pipeline.stop()
+
+
+def playlist_numbers(text: str) -> tuple[int, int]:
+    """Its media sequence number and its discontinuity sequence number."""
+    playlist = parse(text)
+    return playlist.media_sequence, playlist.number("EXT-X-DISCONTINUITY-SEQUENCE")

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 MIN_WINDOW_SEGMENTS: Final = 6  # Apple's authoring rules ask for at least six segments in a live playlist
-MSN_EPOCH_UNIX_S: Final = 1_704_067_200  # 2024-01-01: keeps media sequence numbers below 2^31 for decades
+MSN_EPOCH_UNIX_S: Final = 1_704_067_200  # 2024-01-01
+MSN_PER_S: Final = 3  # more than segments of the shortest target, 0.5 s, pass; and below 2^31 until 2046
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,11 @@ class PackagerOptions:
         return self.window_segments + self.history_segments + self.grace_segments
 
 
-def first_media_sequence(unix_s: float, segment_target_s: float) -> int:
+def first_media_sequence(unix_s: float) -> int:
     """A media sequence number to begin with that is above all numbers used before a restart.
 
-    Two numbers per segment target pass with time, so that segments cut short by reconnecting publishers do
-    not run ahead of the clock and a restarted server never reuses the name of a cached segment.
+    The numbers pass with time, at a rate that depends on no setting and that segments do not reach, not even
+    those cut short by publishers that reconnect every second. So numbers never fall when the segment target
+    was changed meanwhile, and a restarted server never reuses the name of a cached segment.
     """
-    return max(0, int((unix_s - MSN_EPOCH_UNIX_S) * 2 / segment_target_s))
+    return max(0, int((unix_s - MSN_EPOCH_UNIX_S) * MSN_PER_S))

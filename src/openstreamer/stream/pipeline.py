@@ -80,7 +80,13 @@ class MediaSettings:
 def first_discontinuity_sequence(unix_s: float) -> int:
     """A discontinuity sequence number unlike the one before a restart, so that a player that stays starts
     a new mapping of media time there. It must be small: hls.js keeps an array indexed by this number and
-    walks it from 0 at every playlist it loads, which took seconds for numbers made from the time of day."""
+    walks it from 0 at every playlist it loads, which took seconds for numbers made from the time of day.
+
+    So it rises over a restart of the server as a rule, and falls where the time passes a multiple of
+    ``RESTART_APART_S * MAX_FIRST_DISCONTINUITY_SEQUENCE`` (85 minutes), or where there had been many
+    discontinuities. Media sequence numbers rise always: no segment that a player knows has another
+    discontinuity sequence than before. While a stream runs its number never falls, see
+    :meth:`StreamPipeline.adopt`."""
     return int(unix_s // RESTART_APART_S) % MAX_FIRST_DISCONTINUITY_SEQUENCE
 
 
@@ -117,6 +123,7 @@ class StreamPipeline:
         self._input_task: asyncio.Task[None] | None = None
         self._output_tasks: list[asyncio.Task[None]] = []
         self._packaging: HubReader | None = None
+        self._hls_numbers: tuple[int, int] | None = None  # where the presentation before this one stopped
 
     @property
     def publish_point(self) -> PublishPoint | None:
@@ -136,7 +143,8 @@ class StreamPipeline:
 
     async def adopt(self, spec: Stream, settings: MediaSettings) -> None:
         """Take over a changed specification or changed settings. Only what became another one restarts: an
-        input that stays goes on feeding while outputs are made anew, and the other way round."""
+        input that stays goes on feeding while outputs are made anew, and the other way round. New playlists
+        go on with the numbers of the old ones."""
         before, self.spec = self.spec, spec
         settings_before, self.settings = self.settings, settings
         if (before.delivered.hls, settings_before.hls) != (spec.delivered.hls, settings.hls):
@@ -161,6 +169,15 @@ class StreamPipeline:
         presentation, self.presentation = self.presentation, None
         if presentation is not None:
             presentation.close()
+            self._hls_numbers = presentation.packager.numbers_after
+
+    def _first_numbers(self) -> tuple[int, int]:
+        """The media sequence number and discontinuity sequence to begin with: those that follow for players
+        that stay, so that their next reload is answered."""
+        if self._hls_numbers is not None:
+            return self._hls_numbers
+        now_unix_s = time.time()
+        return first_media_sequence(now_unix_s), first_discontinuity_sequence(now_unix_s)
 
     def _start_hls(self) -> None:
         settings = self.settings
@@ -169,13 +186,8 @@ class StreamPipeline:
             window_segments=max(settings.window_segments, MIN_WINDOW_SEGMENTS),
             history_segments=settings.history_segments,
         )
-        now_unix_s = time.time()
-        presentation = Presentation(
-            options,
-            first_media_sequence(now_unix_s, settings.segment_s),
-            discontinuity_sequence=first_discontinuity_sequence(now_unix_s),
-            clock_ns=self._clock_ns,
-        )
+        first_msn, discontinuity_sequence = self._first_numbers()
+        presentation = Presentation(options, first_msn, discontinuity_sequence, self._clock_ns)
         self.presentation = presentation
         if settings.hls_dir is not None:
             directory = settings.hls_dir / self.spec.code
