@@ -12,6 +12,8 @@ from typing import Final
 
 from openstreamer.media.clock import STANDARD_FRAME_RATES
 
+SILENCE_90K: Final = 2 * 90_000  # a track this far behind the other one is silent, not late
+LONGEST_PATIENCE_90K: Final = 6 * 90_000  # for video of one picture in five seconds
 SHORTEST_PART: Final = 0.85  # of PART-TARGET, section 4.4.4.9
 _MOST_ROUNDING = Fraction(3, 100)
 _MILLISECOND_TICKS = 91  # timestamps rounded to milliseconds move a distance by up to this, in 1/90000 s
@@ -42,3 +44,25 @@ def frame_duration_s(deltas_90k: Sequence[int], declared_rate: Fraction | None) 
         return 1 / declared_rate
     distance, nearest = min((abs(measured * rate - 1), rate) for rate in STANDARD_FRAME_RATES)
     return 1 / nearest if distance <= explained else measured
+
+
+class VideoPace:
+    """How long sound may be ahead of video that is not silent: ``patience_90k``. Two holes of about the same
+    length one after the other are no holes, but the pictures of a slow camera."""
+
+    __slots__ = ("_before_90k", "_distance_90k", "patience_90k")
+
+    def __init__(self) -> None:
+        self.patience_90k = SILENCE_90K
+        self._before_90k: int | None = None
+        self._distance_90k = 0
+
+    def picture(self, dts_90k: int) -> None:
+        """A picture came."""
+        before, self._before_90k = self._before_90k, dts_90k
+        if before is None:
+            return
+        distance, self._distance_90k = self._distance_90k, dts_90k - before
+        if distance > SILENCE_90K or self.patience_90k > SILENCE_90K:
+            usual = min(distance, self._distance_90k) * 5 // 4
+            self.patience_90k = max(SILENCE_90K, min(usual, LONGEST_PATIENCE_90K))

@@ -21,13 +21,13 @@ from typing import Final
 
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track, TrackKind
+from openstreamer.packager.cadence import SILENCE_90K, VideoPace
 from openstreamer.packager.openings import Openings, same_media
 from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.segment import Generation, Opening, PackagerEvent, SegmentReady
 from openstreamer.packager.target import TargetDuration
 from openstreamer.packager.track import AudioPackager, TrackPackager, VideoPackager
 
-SILENCE_90K: Final = 2 * 90_000  # a track this far behind the other one is silent, not late
 START_WITHOUT_VIDEO_90K: Final = 2 * SILENCE_90K  # how long the first key frame is waited for
 LATEST_AUDIO_90K: Final = 10 * 90_000  # audio that arrives later than this beside video is not waited for
 LONGEST_SEGMENT_90K: Final = 60 * 90_000  # without a key frame a segment is cut here: memory is bounded
@@ -56,6 +56,7 @@ class LivePackager:
         self._video_flows = False  # its frames can be decoded: there was a key frame
         self._video_silent = False  # audio went on without it
         self._video_now_90k: int | None = None
+        self._video_pace = VideoPace()
         self._patience_90k = SILENCE_90K  # how far behind video audio may be before it counts as silent
         self._audio_silent = False
         # Audio that waits for video to come as far, and cuts that audio has not come to.
@@ -189,6 +190,7 @@ class LivePackager:
             self._advance_audio()
 
     def _take_video(self, frame: Frame) -> None:
+        self._video_pace.picture(frame.dts_90k)
         if frame.key:
             self._target.key_frame(frame, self._openings.current)
             if self._begins_segment(frame):
@@ -272,6 +274,8 @@ class LivePackager:
     def _retarget(self) -> None:
         generation = self.generation
         assert generation is not None
+        assert generation.part_target_s is not None
+        self._target.parts_of(generation.part_target_s)
         for track in self.tracks:
             track.retarget(generation)
             track.window.forget_lines()
@@ -287,7 +291,7 @@ class LivePackager:
             now = self._video_now_90k = waiting[0].pts_90k
         if not waiting:
             self._fill_with_silence(now)
-        elif waiting[-1].pts_90k - now > SILENCE_90K:
+        elif waiting[-1].pts_90k - now > self._video_pace.patience_90k:
             self._video_silent = True
             self._go_on_without_video(waiting[-1].pts_90k - SILENCE_90K)
         else:

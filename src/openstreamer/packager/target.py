@@ -49,6 +49,10 @@ class TargetDuration:
         longest_s = math.ceil(self._least_s / distance_s) * distance_s
         self.seconds = max(self.seconds, _rounded(longest_s + max(_ROUNDING_S, _audio_frame_s(growing))))
 
+    def parts_of(self, part_target_s: float) -> None:
+        """PART-TARGET became known: less than one picture in two seconds makes it long."""
+        self.seconds = max(self.seconds, math.ceil(part_target_s))
+
     def segment_ready(self, duration_s: float) -> None:
         """Whatever a complete segment lasts, the value is not below it."""
         self.seconds = max(self.seconds, _rounded(duration_s))
