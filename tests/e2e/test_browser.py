@@ -66,6 +66,71 @@ def test_an_encoder_that_is_killed_and_comes_back_needs_no_reload(
         assert player.page.evaluate("window.notReloaded") is True
 
 
+PICTURES = ("-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25")
+SOUND = ("-re", "-f", "lavfi", "-i", "sine=sample_rate=48000")
+ENCODED = (
+    "-pix_fmt",
+    "yuv420p",
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-g",
+    "25",
+    "-c:a",
+    "aac",
+    "-f",
+    "flv",
+)
+INPUTS = {"video": PICTURES, "audio": SOUND, "video and audio": (*PICTURES, *SOUND)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("video", "video and audio"),
+        ("audio", "video and audio"),
+        ("video and audio", "audio"),
+        ("video and audio", "video"),
+    ],
+)
+def test_an_encoder_that_comes_back_with_other_tracks_needs_no_reload(
+    server: Server, browser: Browser, tmp_path: Path, before: str, after: str
+) -> None:
+    server.put_stream("news")
+    encoder = ("ffmpeg", "-v", "warning", "-nostdin")
+    target = (*ENCODED, server.publish_url("news"))
+    with peer(*encoder, *INPUTS[before], *target, log=tmp_path / "first.log") as first:
+        player = Player(browser, server.url("/play/news"))
+        player.wait_until_playing()
+        first.send_signal(signal.SIGKILL)
+        server.wait_for_status("news", "idle")
+    with peer(*encoder, *INPUTS[after], *target, log=tmp_path / "second.log"):
+        server.wait_for_status("news", "active")
+        until(lambda: has_renditions(server, after), "the index lists the new tracks")
+        until(lambda: shows(player, after), f"{after} is played")
+        assert player.handle("last_error") == ""
+
+
+def has_renditions(server: Server, kinds: str) -> bool:
+    listed = server.get("/news/index.m3u8").text
+    return all((f"{kind}.m3u8" in listed) == (kind in kinds) for kind in ("video", "audio"))
+
+
+def shows(player: Player, kinds: str) -> bool:
+    """Whether half a second brings more of each of ``kinds``, and time goes on."""
+    began = player.seen()
+    player.page.wait_for_timeout(500)
+    now = player.seen()
+    counters = [name for kind, name in (("video", "frames"), ("audio", "audio_bytes")) if kind in kinds]
+    grow = all(now[name] > began[name] for name in (*counters, "time_s"))
+    return (
+        grow
+        and now["restarts"] == began["restarts"]
+        and ("video" in kinds or player.video("videoWidth") == 0)
+    )
+
+
 @pytest.mark.parametrize(
     ("encoders", "codecs", "plays"),
     [

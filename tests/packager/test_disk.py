@@ -41,9 +41,11 @@ def test_the_files_are_what_is_served(tmp_path: Path) -> None:
             assert (directory / str(segment.map_uri)).stat().st_size > 0
 
 
-def test_a_single_track_is_its_own_index(tmp_path: Path) -> None:
+def test_the_index_of_a_single_track_is_a_multivariant_playlist(tmp_path: Path) -> None:
     DiskDirectory(tmp_path).sync(disk_image(watched(audio=None).presentation.packager))
-    assert (tmp_path / "index.m3u8").read_text() == (tmp_path / "video.m3u8").read_text()
+    index = (tmp_path / "index.m3u8").read_text()
+    assert "#EXT-X-STREAM-INF" in index
+    assert index.endswith("\nvideo.m3u8\n")
 
 
 def test_files_that_slid_out_are_deleted_and_the_directory_stays_bounded(tmp_path: Path) -> None:

@@ -49,6 +49,24 @@ def problems(*texts: str, **options: bool) -> set[str]:
     return {problem.rule for problem in checker.problems}
 
 
+INDEX = '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS="avc1.42c01f"\nvideo.m3u8\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        (INDEX, set()),
+        (playlist(FIRST + 5), {"index-kind"}),
+        (INDEX.replace("video.m3u8\n", ""), {"index-variants"}),
+        (INDEX + INDEX.removeprefix("#EXTM3U\n"), {"index-variants"}),
+    ],
+)
+def test_the_index_is_a_multivariant_playlist_always(text: str, rules: set[str]) -> None:
+    checker = HlsChecker()
+    checker.feed("/live/index.m3u8?_HLS_msn=7", 0, text)
+    assert {problem.rule for problem in checker.problems} == rules
+
+
 def alone(newest: int, parts: int = 1) -> str:
     return playlist(newest, parts, other="")
 

@@ -321,7 +321,8 @@ def test_a_track_that_never_comes_is_not_offered() -> None:
     watched = Watched().run(MadeStream(seconds=20, audio=AC3, audio_silent=(0, 99)))
 
     assert [track.kind for track in watched.presentation.packager.playing] == [TrackKind.VIDEO]
-    assert watched.text("index.m3u8").count("video_") > 6
+    assert watched.text("video.m3u8").count("video_") > 6
+    assert "audio" not in watched.text("index.m3u8")
 
 
 def test_audio_goes_on_when_video_never_comes() -> None:

@@ -4,6 +4,8 @@ import asyncio
 import gzip
 import re
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from itertools import permutations
 
 import pytest
 
@@ -14,7 +16,7 @@ from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.presentation import Presentation
 from openstreamer.packager.response import MediaResponse
 from tests.support.made_streams import START_90K, MadeStream
-from tests.support.media import VIDEO
+from tests.support.media import AUDIO, VIDEO
 from tests.support.mp4_reader import boxes
 from tests.support.waiting import until
 
@@ -31,6 +33,11 @@ class Broadcast:
         self._frames: Iterator[Frame] = iter(stream.frames())
         self._now_90k = START_90K
 
+    def go_on_with(self, stream: MadeStream) -> None:
+        """The frames after this are another stream's."""
+        self._stream = stream
+        self._frames = iter(stream.frames())
+
     def feed(self, seconds: float) -> None:
         """The next frames, up to this much media time."""
         self._now_90k += round(seconds * 90_000)
@@ -44,6 +51,12 @@ class Broadcast:
 
     def ask(self, name: str, **query: str) -> "asyncio.Task[MediaResponse]":
         return asyncio.get_running_loop().create_task(self.presentation.fetch(name, query))
+
+
+def renditions(text: str) -> list[str]:
+    """The media playlists that a multivariant playlist names, video first."""
+    assert "#EXT-X-TARGETDURATION" not in text
+    return sorted(set(re.findall(r"\b\w+\.m3u8", text)), reverse=True)
 
 
 def body(response: MediaResponse) -> bytes:
@@ -81,16 +94,63 @@ async def test_low_latency_players_are_asked_to_stay_four_parts_behind(live: Bro
 
 
 @pytest.mark.parametrize("missing", ["video", "audio"])
-async def test_index_is_the_media_playlist_of_a_single_track(missing: str) -> None:
+async def test_index_is_a_master_of_a_single_track_too(missing: str) -> None:
     broadcast = Broadcast(MadeStream(seconds=20, **{missing: None}))
     broadcast.feed(5)
 
     kind = "audio" if missing == "video" else "video"
-    assert f'URI="{kind}_init_5000.mp4"' in await broadcast.text("index.m3u8")
+    text = await broadcast.text("index.m3u8")
+    assert renditions(text) == [f"{kind}.m3u8"]
+    assert text.count("#EXT-X-STREAM-INF") == 1
+    assert f'URI="{kind}_init_5000.mp4"' in await broadcast.text(f"{kind}.m3u8")
 
 
-async def test_a_reload_with_directives_stays_a_media_playlist(live: Broadcast) -> None:
-    assert "#EXT-X-TARGETDURATION" in await live.text("index.m3u8", _HLS_msn="5002")
+@pytest.mark.parametrize(
+    "query", [{"_HLS_msn": "5002"}, {"_HLS_msn": "9" * 9, "_HLS_part": "1"}, {"_HLS_part": "x"}]
+)
+async def test_directives_say_nothing_at_the_index(live: Broadcast, query: dict[str, str]) -> None:
+    assert await live.presentation.fetch("index.m3u8", query) is await live.presentation.fetch(
+        "index.m3u8", {}
+    )
+    assert live.presentation.waiting == 0
+
+
+@pytest.mark.parametrize(("before", "after"), [*permutations(("video audio", "video", "audio"), 2)])
+async def test_index_lists_what_the_source_that_came_back_has(before: str, after: str) -> None:
+    first = MadeStream(seconds=9, **{kind: None for kind in ("video", "audio") if kind not in before})
+    second = first.after(seconds=9, video=None, audio=None)
+    second = replace(
+        second, video=VIDEO if "video" in after else None, audio=AUDIO if "audio" in after else None
+    )
+    broadcast = Broadcast(first)
+    broadcast.feed(8.9)
+    assert renditions(await broadcast.text("index.m3u8")) == [f"{kind}.m3u8" for kind in before.split()]
+
+    broadcast.presentation.flush()
+    broadcast.go_on_with(second)
+    broadcast.feed(4)
+    assert renditions(await broadcast.text("index.m3u8")) == [f"{kind}.m3u8" for kind in after.split()]
+
+
+async def test_a_track_that_is_silent_for_a_moment_stays_in_the_index() -> None:
+    broadcast = Broadcast(MadeStream(seconds=31, video_silent=(7.3, 15)))
+    for _ in range(29):
+        broadcast.feed(1)
+        if broadcast.presentation.packager.settled:
+            assert renditions(await broadcast.text("index.m3u8")) == ["video.m3u8", "audio.m3u8"]
+
+
+async def test_the_playlist_of_video_that_is_gone_for_good_is_not_found() -> None:
+    first = MadeStream(seconds=9)
+    broadcast = Broadcast(first)
+    broadcast.feed(8.9)
+    broadcast.presentation.flush()
+    broadcast.go_on_with(first.after(seconds=60, video=None))
+    broadcast.feed(5)
+    assert "#EXT-X-GAP" in await broadcast.text("video.m3u8")  # for who plays what it was
+    broadcast.feed(30)
+    with pytest.raises(NotFound):
+        await broadcast.text("video.m3u8")
 
 
 async def test_everything_a_playlist_names_can_be_fetched(live: Broadcast) -> None:

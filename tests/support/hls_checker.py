@@ -68,6 +68,8 @@ class HlsChecker:
     def feed(self, url: str, at_s: float, text: str) -> None:
         """A response to ``url`` (its path names the rendition) that arrived at ``at_s``."""
         self._url, self._at_s = urlsplit(url).path.rsplit("/", 1)[-1], at_s
+        if self._url == "index.m3u8":
+            return self._check_index(text)
         history = self._histories.setdefault(self._url, _History(first_seen_s=at_s))
         self.playlists_checked += 1
         try:
@@ -77,6 +79,16 @@ class HlsChecker:
             self._check(history, playlist)
         except (PlaylistSyntaxError, KeyError, ValueError) as error:
             self._note("syntax", str(error))
+
+    def _check_index(self, text: str) -> None:
+        """Players load it once and remember its kind, so that it is a multivariant playlist always. It lists
+        the one variant that there is, and sound beside video as a rendition of its own."""
+        lines = text.splitlines()
+        variants = [line for line in lines if line and not line.startswith("#")]
+        if any(line.startswith(("#EXTINF", "#EXT-X-TARGETDURATION")) for line in lines):
+            self._note("index-kind", "index.m3u8 is a media playlist")
+        elif len(variants) != 1 or sum(line.startswith("#EXT-X-STREAM-INF:") for line in lines) != 1:
+            self._note("index-variants", f"{len(variants)} variants")
 
     def _check(self, history: _History, playlist: MediaPlaylist) -> None:
         if not playlist.segments:

@@ -51,6 +51,9 @@ class Watched:
             asyncio.run(self._look())
 
     async def _look(self) -> None:
+        if self.presentation.packager.settled:
+            index = (await self.presentation.fetch("index.m3u8", {})).chunks[0].decode()
+            self.checker.feed("index.m3u8", self._fetches / 10, index)
         for track in self.presentation.packager.playing:
             if not self.presentation.packager.settled:
                 return

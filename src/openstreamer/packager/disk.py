@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from openstreamer.packager.live import LivePackager
-from openstreamer.packager.master import master_playlist
+from openstreamer.packager.master import master_playlist, offered
 from openstreamer.packager.playlist import URI_END, classic_playlist, segment_name
 
 REMOVAL_PATIENCE_S: Final = 2.0  # how long the end of a stream waits for a write that is under way
@@ -65,11 +65,9 @@ def disk_image(packager: LivePackager) -> DiskImage:
                 media[segment_name(segment, kind)] = segment.chunks
         text = classic_playlist(track.window.listed, packager.target_duration_s)
         playlists[f"{kind}.m3u8"] = text.encode()
-    if len(playing) == 1:
-        playlists["index.m3u8"] = playlists[f"{playing[0].kind.value}.m3u8"]
-    elif playing:
-        generation = packager.generation
-        text = master_playlist(playing, generation.frame_rate if generation is not None else None)
+    generation = packager.generation
+    if present := offered(playing, generation):
+        text = master_playlist(present, generation.frame_rate if generation is not None else None)
         playlists["index.m3u8"] = text.replace(URI_END, "").encode()
     return DiskImage(media, playlists)
 

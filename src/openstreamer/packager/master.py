@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from openstreamer.media.track import Track, VideoConfig
 from openstreamer.packager.playlist import URI_END, VERSION
-from openstreamer.packager.segment import Segment
+from openstreamer.packager.segment import Generation, Segment
 from openstreamer.packager.track import TrackPackager
 from openstreamer.packager.window import TrackWindow
 from openstreamer.wire import m3u8
@@ -35,6 +35,15 @@ def bandwidth(window: TrackWindow) -> Bandwidth:
         return Bandwidth(0, 0)
     rate = round(growing.size_bytes * 8 / max(growing.parts_duration_s, 0.001))
     return Bandwidth(rate, rate)
+
+
+def offered(playing: Sequence[TrackPackager], generation: Generation | None) -> list[TrackPackager]:
+    """What the multivariant playlist lists of what plays: the tracks that the present source has. One that is
+    only silent for a moment is among them; one that is gone is not, even if its media still slides out."""
+    if generation is None:
+        return []
+    present = {track.kind for track in (generation.video, generation.audio) if track is not None}
+    return [packager for packager in playing if packager.kind in present]
 
 
 def master_playlist(playing: Sequence[TrackPackager], frame_rate: Fraction | None) -> str:

@@ -14,7 +14,7 @@ from openstreamer.media.track import Track, TrackKind
 from openstreamer.packager.directives import Directives, has_arrived, is_too_far
 from openstreamer.packager.errors import BadRequest, NotFound, NotReady
 from openstreamer.packager.live import LivePackager
-from openstreamer.packager.master import bandwidth, master_playlist
+from openstreamer.packager.master import bandwidth, master_playlist, offered
 from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.playlist import URI_END, Report, Terms, low_latency_playlist
 from openstreamer.packager.response import NO_CACHE, MediaResponse, media, playlist
@@ -185,21 +185,18 @@ class Presentation:
         return float(BLOCKING_WAIT_TARGETS * self.packager.target_duration_s)
 
     async def _index(self, query: Mapping[str, str]) -> MediaResponse:
-        """The multivariant playlist, or the media playlist itself if there is only one."""
-        directives = Directives.parse(query)
+        """The multivariant playlist, also of a single track: players load it once and remember what kind of
+        playlist it was, and a source may come back with other tracks. Delivery directives are for media
+        playlists (section 6.2.5): here they say nothing."""
         await self._settled()
-        playing = self.packager.playing
-        if not playing:
+        if not offered(self.packager.playing, self.packager.generation):
             raise NotFound("the stream has no media")
-        if len(playing) == 1 or directives.msn is not None:
-            # A player that reloads this with directives was given a media playlist here before.
-            return await self._media_playlist(playing[0].kind, query)
         return self._rendered("index.m3u8", query, False, NO_CACHE, self._render_master)
 
     def _render_master(self) -> str:
         generation = self.packager.generation
         frame_rate = generation.frame_rate if generation is not None else None
-        return master_playlist(self.packager.playing, frame_rate)
+        return master_playlist(offered(self.packager.playing, generation), frame_rate)
 
     async def _settled(self) -> None:
         """Until it is known what the stream consists of, or is not going to be."""

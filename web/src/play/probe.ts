@@ -1,7 +1,8 @@
-/** Looks at a stream's playlists without playing them: is it there, may we have it, does it grow? */
+/** Looks at a stream's playlists without playing them: is it there, may we have it, does it grow, what has it? */
 
 export type Sight =
-  | { readonly kind: "there"; readonly newest: string }
+  /** `renditions` is of the multivariant playlist, see renditionsOf. */
+  | { readonly kind: "there"; readonly newest: string; readonly renditions: readonly string[] }
   /** The server answers, but has nothing to play yet. */
   | { readonly kind: "absent"; readonly message: string }
   | { readonly kind: "denied"; readonly message: string }
@@ -12,18 +13,25 @@ const TIMEOUT_MS = 15_000;
 const DENIED = [401, 403];
 
 export async function look(url: string): Promise<Sight> {
-  const abort = new AbortController();
-  const timer = window.setTimeout(() => abort.abort(), TIMEOUT_MS);
   try {
-    return await follow(url, abort.signal);
+    return await follow(url, AbortSignal.timeout(TIMEOUT_MS), []);
   } catch {
     return { kind: "unreachable" };
-  } finally {
-    window.clearTimeout(timer);
   }
 }
 
-async function follow(url: string, signal: AbortSignal): Promise<Sight> {
+/** The renditions that the stream has now, or null when that cannot be said at the moment. */
+export async function lookForRenditions(url: string): Promise<readonly string[] | null> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store" });
+    const text = await response.text();
+    return response.ok && isMultivariant(text) ? renditionsOf(text) : null;
+  } catch {
+    return null;
+  }
+}
+
+async function follow(url: string, signal: AbortSignal, renditions: readonly string[]): Promise<Sight> {
   const response = await fetch(url, { signal, cache: "no-store" });
   const text = await response.text();
   if (DENIED.includes(response.status)) return { kind: "denied", message: errorMessage(text) };
@@ -31,9 +39,20 @@ async function follow(url: string, signal: AbortSignal): Promise<Sight> {
   if (response.status === 503) return { kind: "absent", message: "" };
   if (!response.ok) return { kind: "absent", message: errorMessage(text) };
   if (!text.startsWith("#EXTM3U")) return { kind: "absent", message: "The answer is not a playlist." };
-  const child = text.includes("#EXT-X-STREAM-INF") ? lastUri(text) : null;
-  if (child !== null) return follow(new URL(child, response.url).href, signal);
-  return { kind: "there", newest: newestOf(text) };
+  const child = isMultivariant(text) ? lastUri(text) : null;
+  if (child !== null) return follow(new URL(child, response.url).href, signal, renditionsOf(text));
+  return { kind: "there", newest: newestOf(text), renditions };
+}
+
+function isMultivariant(text: string): boolean {
+  return text.includes("#EXT-X-STREAM-INF");
+}
+
+/** The names of the playlists that a multivariant playlist lists, without the token. */
+function renditionsOf(text: string): string[] {
+  const quoted = [...text.matchAll(/^#EXT-X-MEDIA:.*URI="([^"]*)"/gm)].map((found) => found[1] ?? "");
+  const lines = text.split(/\r?\n/).filter((line) => line !== "" && !line.startsWith("#"));
+  return [...quoted, ...lines].map((uri) => uri.replace(/\?.*$/, ""));
 }
 
 function lastUri(text: string): string | null {

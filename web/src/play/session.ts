@@ -4,7 +4,8 @@
  */
 import { bufferedAheadS } from "./buffered";
 import type { Engine, EngineName, EngineStats, Failure, OnFailure } from "./engine";
-import { look, type Sight } from "./probe";
+import { look, lookForRenditions, type Sight } from "./probe";
+import { isOutdated } from "./renditions";
 import { LiveSpeed } from "./speed";
 
 export type State =
@@ -31,6 +32,8 @@ export interface SessionView {
 
 const TICK_MS = 500;
 const LOOK_AGAIN_MS = 1000;
+/** Players load the multivariant playlist once: whether the stream has other tracks now is for us to see. */
+const COMPARE_RENDITIONS_MS = 2000;
 /** A refusal or a codec the browser lacks rarely changes: the server is not asked every second. */
 const LOOK_AGAIN_REFUSED_MS = 10_000;
 /** The first restart comes quickly; each further one doubles the pause until the picture ran for a while. */
@@ -76,6 +79,10 @@ export class Session {
   /** When a look last found nothing new: being stuck counts from there, not from when the stream fell silent. */
   private nothingNewAtMs = 0;
   private lookedAtMs = 0;
+  /** What the stream had when the engine started. */
+  private renditions: readonly string[] = [];
+  private comparedAtMs = 0;
+  private comparing = false;
 
   constructor(
     private readonly video: HTMLVideoElement,
@@ -154,7 +161,7 @@ export class Session {
     window.clearTimeout(held);
     this.looking = false;
     if (this.engineIsFine()) return;
-    if (sight.kind === "there") this.startEngine();
+    if (sight.kind === "there") this.startEngine(sight.renditions);
     else this.explainAbsence(sight);
   }
 
@@ -177,7 +184,9 @@ export class Session {
     }
   }
 
-  private startEngine(): void {
+  private startEngine(renditions: readonly string[]): void {
+    this.renditions = renditions;
+    this.comparedAtMs = performance.now();
     if (this.engine !== null) this.restarts += 1;
     this.engine?.destroy();
     this.failed = false;
@@ -289,6 +298,7 @@ export class Session {
 
   private tick(): void {
     if (!this.engineIsFine() || this.userPaused || this.state === "blocked") return;
+    void this.compareRenditions();
     const position = this.video.currentTime;
     if (position !== this.lastPosition && !this.video.paused) {
       this.lastPosition = position;
@@ -324,5 +334,18 @@ export class Session {
     } else if (Math.min(silentMs, performance.now() - this.nothingNewAtMs) > STUCK_AFTER_MS) {
       this.onFailure({ kind: "media", message: "the picture stood still although media arrived" });
     }
+  }
+
+  /** Start anew when the stream's source came back with other tracks. */
+  private async compareRenditions(): Promise<void> {
+    const { engine } = this;
+    if (this.comparing || performance.now() - this.comparedAtMs < COMPARE_RENDITIONS_MS) return;
+    this.comparing = true;
+    const offered = await lookForRenditions(this.url);
+    this.comparing = false;
+    this.comparedAtMs = performance.now();
+    if (offered === null || this.engine !== engine || !this.engineIsFine()) return;
+    const moves = performance.now() - this.movedAtMs < SILENT_AFTER_MS;
+    if (isOutdated(this.renditions, offered, moves)) this.startEngine(offered);
   }
 }
