@@ -12,16 +12,26 @@ from openstreamer.control.metrics import (
 )
 from openstreamer.stream.histogram import Histogram
 
+WRITES = Histogram((0.01, 0.1))
+WRITES.observe(0.02)
+WRITES.observe(0.5)
+
 NEWS = StreamCounts(
     code="region/news",
     status="active",
     started_at_unix_s=1_700_000_000,
-    ingest=[IngestCounts("rtmp", received_bytes=1000, received_packets=10, lost_packets=1)],
+    ingest=[
+        IngestCounts(
+            "rtmp", received_bytes=1000, received_packets=10, lost_packets=1, dropped_frames=11, malformed=12
+        )
+    ],
     ingest_errors={"timeout": 2},
     buffer_drops=3,
     buffer_capacity_used=0.25,
     buffer_subscribers=4,
     segments={("hls", "video"): 5},
+    segment_writes_s={"hls": WRITES},
+    write_failures={"hls": 13},
     memory_bytes=600,
 )
 HTTP = ListenerCounts("http", open_connections=7, accepted=8, refused={"too_many": 9}, protocol_errors=10)
@@ -67,6 +77,18 @@ async def test_a_stream_shows_under_the_names_of_the_contract() -> None:
     assert seen["buffer_subscribers", of_stream] == 4
     segments = labels(stream_code="region/news", format="hls", profile="video")
     assert seen["publisher_segments_total", segments] == 5
+    assert seen["ingestor_dropped_frames_total", of_input] == 11
+    assert seen["ingestor_malformed_total", of_input] == 12
+
+
+async def test_writing_files_is_timed_and_its_failures_are_counted() -> None:
+    seen = await scrape(MetricsPage(Source(MetricsSnapshot(streams=[NEWS])), RequestDurations()))
+    of_output = {"stream_code": "region/news", "format": "hls"}
+    assert seen["publisher_write_errors_total", labels(**of_output)] == 13
+    name = "publisher_segment_write_duration_seconds"
+    assert seen[f"{name}_count", labels(**of_output)] == 2
+    assert seen[f"{name}_sum", labels(**of_output)] == 0.52
+    assert seen[f"{name}_bucket", labels(**of_output, le="0.1")] == 1
 
 
 async def test_the_bound_of_all_media_and_whether_it_cuts_windows_are_shown() -> None:

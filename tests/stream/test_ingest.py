@@ -1,6 +1,7 @@
 """One input: whatever its source does, it is tried again, and what can be said of it is true."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -321,5 +322,99 @@ def test_a_new_connection_gains_no_second_burst() -> None:
         rig = Rig(loop, [ScriptedSource([*ten_seconds, SourceEnded("done")]) for _ in range(50)])
         await rig.run_for(60)
         assert rig.hub.end <= 73 * 25
+
+    virtual(scenario)
+
+
+REQUEST = PublishRequest(("news",), None, "rtmp", "192.0.2.1:1")
+
+
+@pytest.mark.parametrize("held_back", [False, True])
+def test_a_takeover_releases_the_old_source_at_once_and_is_said(held_back: bool) -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        ingest, point = publishing(loop)
+        running = loop.create_task(ingest.run())
+        hung = ScriptedSource([seconds(0, 60)] if held_back else [second(0)])
+        slot = point.offer(REQUEST)
+        sending = loop.create_task(slot.run(hung))
+        await asyncio.sleep(1.5)
+        slot.last_frame_ns = loop.now_ns() - 1_500_000_000
+        before = ingest._hub.end
+        successor = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.2:1"))
+        following = loop.create_task(successor.run(ScriptedSource([second(0)])))
+        await asyncio.sleep(0.01)
+        assert hung.closed
+        assert ingest._hub.end >= before + 25 or held_back
+        assert ingest.source is successor.source
+        message = ingest.failures[-1].message
+        assert message == (
+            "scripted: the publisher was taken over by another one (rtmp from 192.0.2.2:1):"
+            " no frame came from it for 1.5 s"
+        )
+        assert ingest.totals.failures == {"replaced": 1}
+        successor.release()
+        running.cancel()
+        await asyncio.gather(running, sending, following, return_exceptions=True)
+
+    virtual(scenario)
+
+
+class DamagedSource(ScriptedSource):
+    """After its script it sends 25 damaged units per second, and receive returns nothing of them."""
+
+    async def receive(self) -> list[Frame]:
+        while not self._script:
+            await asyncio.sleep(0.04)
+            self.statistics.malformed += 1
+        return await super().receive()
+
+
+def test_a_publisher_of_damaged_media_is_not_called_silent() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        ingest, point = publishing(loop)
+        running = loop.create_task(ingest.run())
+        slot = point.offer(REQUEST)
+        sending = loop.create_task(slot.run(DamagedSource([])))
+        assert ingest.damage is None
+        for _ in range(5):
+            await asyncio.sleep(1.01)
+            ingest.notice_silence(loop.now_ns())
+        assert [failure.message for failure in ingest.failures] == [
+            "scripted: 50 damaged access units, none usable"
+        ]
+        assert ingest.damage == "126 damaged access units, none usable"
+        slot.release()
+        running.cancel()
+        await asyncio.gather(running, sending, return_exceptions=True)
+
+    virtual(scenario)
+
+
+def test_damage_before_the_last_frame_is_no_reason_for_silence() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        ingest, point = publishing(loop)
+        running = loop.create_task(ingest.run())
+        source = ScriptedSource([second(0)])
+        source.statistics.malformed = 7
+        slot = point.offer(REQUEST)
+        sending = loop.create_task(slot.run(source))
+        for _ in range(5):
+            await asyncio.sleep(1.0)
+            ingest.notice_silence(loop.now_ns())
+        assert [failure.message for failure in ingest.failures] == ["scripted: connected, but silent for 2 s"]
+        assert ingest.damage is None
+        slot.release()
+        running.cancel()
+        await asyncio.gather(running, sending, return_exceptions=True)
+
+    virtual(scenario)
+
+
+def test_a_pulled_source_of_damaged_media_is_given_up_with_these_words() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        rig = Rig(loop, [DamagedSource([])])
+        await rig.run_for(5.1)
+        message = rig.ingest.failures[0].message
+        assert re.fullmatch(r"scripted: connected, but 12[45] damaged access units, none usable", message)
 
     virtual(scenario)

@@ -85,3 +85,17 @@ def test_a_dead_component_an_impaired_output_and_an_unbuilt_feature_all_show() -
 def test_the_inputs_own_words_come_first() -> None:
     _, reasons = verdict(flowing(input_problem="input: rtmp: connection refused"))
     assert reasons[0] == "input: rtmp: connection refused"
+
+
+def test_without_a_publisher_it_is_said_why_the_last_one_left() -> None:
+    status, reasons = verdict(flowing(waits_for_publisher=True, input_problem="input: media are damaged"))
+    assert status is StreamStatus.IDLE
+    assert reasons == ["waiting for a publisher", "input: media are damaged"]
+
+
+def test_damaged_media_of_which_no_frame_came_is_the_reason() -> None:
+    said = "130 damaged access units, none usable"
+    status, reasons = verdict(flowing(track_frame_ns={}, output_progress_ns={}, damage=said))
+    assert status is StreamStatus.DEGRADED
+    assert reasons == [f"the input sends {said}"]
+    assert verdict(flowing(damage=said)) == (StreamStatus.ACTIVE, [])

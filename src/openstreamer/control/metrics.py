@@ -31,14 +31,17 @@ class IngestCounts:
     received_bytes: int = 0
     received_packets: int = 0
     lost_packets: int = 0
+    dropped_frames: int = 0
+    malformed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StreamCounts:
     """One stream at the instant of the scrape.
 
-    ``segments`` counts by (format, profile), for example ``("hls", "video")``; ``buffer_capacity_used`` is
-    the fullest reader's share of its bound, 0 to 1.
+    ``segments`` counts by (format, profile), for example ``("hls", "video")``; ``segment_writes_s`` and
+    ``write_failures``, by format, are of those outputs that write files. ``buffer_capacity_used`` is the
+    fullest reader's share of its bound, 0 to 1.
     """
 
     code: str
@@ -50,6 +53,8 @@ class StreamCounts:
     buffer_capacity_used: float = 0.0
     buffer_subscribers: int = 0
     segments: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    segment_writes_s: Mapping[str, HistogramReading] = field(default_factory=dict)
+    write_failures: Mapping[str, int] = field(default_factory=dict)
     memory_bytes: int = 0
 
 
@@ -130,7 +135,7 @@ def _stream_families(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     yield from _ingest_families(snapshot.streams)
     yield from _state_families(snapshot)
     yield from _buffer_families(snapshot.streams)
-    yield _segment_family(snapshot.streams)
+    yield from _output_families(snapshot.streams)
     yield from _listener_families(snapshot.listeners)
     if snapshot.publish_to_hub_latency_s is not None:
         yield _histogram(
@@ -145,6 +150,10 @@ def _ingest_families(streams: Sequence[StreamCounts]) -> Iterator[Metric]:
     received_bytes = _counter("ingestor_bytes_total", "Bytes received from inputs", labels)
     packets = _counter("ingestor_packets_total", "Packets or frames received from inputs", labels)
     lost = _counter("ingestor_lost_packets_total", "Packets that inputs lost on the way", labels)
+    dropped = _counter(
+        "ingestor_dropped_frames_total", "Frames of inputs that could not be passed on", labels
+    )
+    malformed = _counter("ingestor_malformed_total", "Units of inputs that could not be understood", labels)
     errors = _counter("ingestor_errors_total", "Failures of inputs by reason", ("stream_code", "reason"))
     for stream in streams:
         for ingest in stream.ingest:
@@ -152,9 +161,11 @@ def _ingest_families(streams: Sequence[StreamCounts]) -> Iterator[Metric]:
             received_bytes.add_metric(values, ingest.received_bytes)
             packets.add_metric(values, ingest.received_packets)
             lost.add_metric(values, ingest.lost_packets)
+            dropped.add_metric(values, ingest.dropped_frames)
+            malformed.add_metric(values, ingest.malformed)
         for reason, count in stream.ingest_errors.items():
             errors.add_metric((stream.code, reason), count)
-    yield from (received_bytes, packets, lost, errors)
+    yield from (received_bytes, packets, lost, dropped, malformed, errors)
 
 
 def _state_families(snapshot: MetricsSnapshot) -> Iterator[Metric]:
@@ -192,13 +203,24 @@ def _buffer_families(streams: Sequence[StreamCounts]) -> Iterator[Metric]:
     yield from (drops, used, readers)
 
 
-def _segment_family(streams: Sequence[StreamCounts]) -> Metric:
-    labels = ("stream_code", "format", "profile")
-    segments = _counter("publisher_segments_total", "Segments that were completed", labels)
+def _output_families(streams: Sequence[StreamCounts]) -> Iterator[Metric]:
+    segments = _counter(
+        "publisher_segments_total", "Segments that were completed", ("stream_code", "format", "profile")
+    )
     for stream in streams:
         for (form, profile), count in stream.segments.items():
             segments.add_metric((stream.code, form, profile), count)
-    return segments
+    labels = ("stream_code", "format")
+    failures = _counter("publisher_write_errors_total", "Times that writing live files failed", labels)
+    writes = HistogramMetricFamily(
+        PREFIX + "publisher_segment_write_duration_seconds", "Writing one segment's file", labels=labels
+    )
+    for stream in streams:
+        for form, reading in stream.segment_writes_s.items():
+            writes.add_metric((stream.code, form), _buckets(reading), reading.total)
+        for form, count in stream.write_failures.items():
+            failures.add_metric((stream.code, form), count)
+    yield from (segments, writes, failures)
 
 
 def _listener_families(listeners: Sequence[ListenerCounts]) -> Iterator[Metric]:

@@ -110,7 +110,14 @@ def _stream_counts(code: str, runtime: StreamRuntime, pipeline: StreamPipeline |
         runtime.status,
         started_at_unix_s=started,
         ingest=[
-            IngestCounts(protocol, counts.received_bytes, counts.received_packets, counts.lost_packets)
+            IngestCounts(
+                protocol,
+                counts.received_bytes,
+                counts.received_packets,
+                counts.lost_packets,
+                counts.dropped_frames,
+                counts.malformed,
+            )
             for protocol, counts in pipeline.ingest_totals().items()
         ],
         ingest_errors=dict(pipeline.totals.failures),

@@ -12,6 +12,7 @@
     │   ├── SourceEnded            the source finished on purpose
     │   ├── SourceStalled          it is connected and says nothing
     │   ├── SourceUnreachable      it cannot be connected, or the connection was lost
+    │   ├── SourceReplaced         another publisher took its place
     │   └── SourceRejected         the peer or its media is refused: retrying at once is pointless
     ├── HubClosed                  reading or writing a hub that is over
     │   ├── HubEnded               closed on purpose
@@ -68,6 +69,10 @@ class SourceStalled(SourceError):  # noqa: N818
 
 class SourceUnreachable(SourceError):  # noqa: N818
     """The source cannot be connected, or its connection broke."""
+
+
+class SourceReplaced(SourceError):  # noqa: N818
+    """Another publisher took the place of this one."""
 
 
 class SourceRejected(SourceError):  # noqa: N818

@@ -21,6 +21,7 @@ class SourceStatistics:
     lost_packets: int = 0
     dropped_frames: int = 0
     reconnects: int = 0  # connections after the first one, made without ending the source
+    malformed: int = 0  # what could not be understood; where that is a frame, it is dropped, too
 
     def __add__(self, other: "SourceStatistics") -> "SourceStatistics":
         return SourceStatistics(
@@ -29,6 +30,7 @@ class SourceStatistics:
             self.lost_packets + other.lost_packets,
             self.dropped_frames + other.dropped_frames,
             self.reconnects + other.reconnects,
+            self.malformed + other.malformed,
         )
 
 

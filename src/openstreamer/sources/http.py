@@ -118,6 +118,7 @@ class HttpSource:
             received_packets=counted.packets,
             lost_packets=counted.lost_packets,
             dropped_frames=counted.dropped_frames + counted.malformed,
+            malformed=counted.malformed,
         )
 
     @property

@@ -121,7 +121,9 @@ class RtmpPublishSource:
     @property
     def statistics(self) -> SourceStatistics:
         """``received_packets`` counts audio and video messages, ``received_bytes`` their payload."""
-        self._statistics.dropped_frames = self._decoder.statistics.dropped_frames
+        decoded = self._decoder.statistics
+        self._statistics.dropped_frames = decoded.dropped_frames
+        self._statistics.malformed = decoded.malformed
         return self._statistics
 
     @property

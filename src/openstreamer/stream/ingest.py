@@ -16,7 +16,7 @@ import structlog
 
 from openstreamer.failover.timeline import Timeline
 from openstreamer.hub import Hub, HubWriter
-from openstreamer.media.errors import SourceEnded, SourceError, SourceStalled
+from openstreamer.media.errors import SourceEnded, SourceError, SourceReplaced, SourceStalled
 from openstreamer.media.frame import Frame
 from openstreamer.sources.base import Source, SourceStatistics, patience_of
 from openstreamer.stream.histogram import Histogram
@@ -97,6 +97,8 @@ class Ingest:
         self.totals = totals
         self.held_back = False  # whether the present source sent faster than real time
         self._noticed_silence_ns: int | None = None
+        self._frames_before = 0  # in the hub, when it was looked at last
+        self._malformed_before = 0  # of the present source, when frames came last
         self._hub = hub
         self._timeline = timeline
         self.silence_s = silence_s
@@ -130,13 +132,20 @@ class Ingest:
         def touch(now_ns: int) -> None:
             slot.last_frame_ns = now_ns
 
+        loop = asyncio.get_running_loop()
         try:
-            await self._use(source, touch)
+            async with asyncio.timeout(None) as until_evicted:
+                slot.on_evict = lambda: until_evicted.reschedule(loop.time())
+                await self._use(source, touch)
+        except TimeoutError as err:
+            raise SourceReplaced(f"{source.protocol}: {slot.eviction}") from err
         finally:
+            slot.on_evict = None
             slot.finish()
 
     async def _use(self, source: Source, touch: Callable[[int], None]) -> None:
         self.source = source
+        self._frames_before, self._malformed_before = self._hub.end, 0
         try:
             async with source:
                 await self._feed(source, touch)
@@ -181,7 +190,9 @@ class Ingest:
                             deadline.reschedule(recheck_at_s + silence_s)
                         frames = await source.receive()
         except TimeoutError as err:
-            if timeline.epoch == epoch_before:
+            if self.damage is not None:
+                what = self.damage
+            elif timeline.epoch == epoch_before:
                 what = f"no key frame within {first_frame_s:g} s"
             else:
                 what = f"silent for {silence_s:g} s"
@@ -219,15 +230,28 @@ class Ingest:
         self.failures.append(InputFailure(message, datetime.now(UTC)))
 
     def notice_silence(self, now_ns: int) -> None:
-        """Remember that a publisher fell silent, once for each time it did."""
+        """Remember that a publisher fell silent, once for each time it did. Called about once a second."""
+        source = self.source
+        if source is None:
+            return
+        if self._hub.end != self._frames_before:
+            self._frames_before, self._malformed_before = self._hub.end, source.statistics.malformed
         slot = self.point.slot if self.point is not None else None
-        if slot is None or self.source is None or self.source is not slot.source:
+        if slot is None or source is not slot.source:
             return
         silent_since_ns = slot.last_frame_ns
         if now_ns - silent_since_ns > self.silence_s * 1e9 and silent_since_ns != self._noticed_silence_ns:
             self._noticed_silence_ns = silent_since_ns
-            words = f"{self.source.protocol}: connected, but silent for {self.silence_s:g} s"
-            self._note("stalled", words)
+            words = self.damage or f"connected, but silent for {self.silence_s:g} s"
+            self._note("stalled", f"{source.protocol}: {words}")
+
+    @property
+    def damage(self) -> str | None:
+        """What to say when a source sends and no frame comes of it: how much of it was damaged."""
+        if self.source is None or self._hub.end != self._frames_before:
+            return None
+        count = self.source.statistics.malformed - self._malformed_before
+        return f"{count} damaged access units, none usable" if count > 0 else None
 
     @property
     def waits_for_publisher(self) -> bool:

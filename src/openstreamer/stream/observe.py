@@ -109,6 +109,7 @@ def observe(pipeline: "StreamPipeline") -> Observation:
     else:
         seen.waits_for_publisher = ingest.waits_for_publisher
         seen.input_problem = ingest.problem
+        seen.damage = ingest.damage
         known = [said for said in seen.unsupported if said.startswith(f"input {ingest.priority}: ")]
         if known:  # it is the problem: one cause, one reason
             seen.input_problem = known[0]

@@ -72,6 +72,8 @@ class PublishSlot:
         self.opened_ns = now_ns
         self.last_frame_ns = now_ns
         self._point = point
+        self.eviction: PublishRefused | None = None
+        self.on_evict: Callable[[], None] | None = None  # of whoever reads the source: to stop at once
         self._source: Source | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -107,7 +109,11 @@ class PublishSlot:
             self._ended.set_result(None)
 
     def evict(self, refusal: PublishRefused) -> None:
-        """Send the publisher away: ``run`` raises ``refusal``."""
+        """Send the publisher away: ``run`` raises ``refusal``, and whoever reads its source is told."""
+        self.eviction = refusal
+        tell, self.on_evict = self.on_evict, None
+        if tell is not None:
+            tell()
         if not self._ended.done():
             self._ended.set_exception(refusal)
             self._ended.exception()  # a slot that never ran must not warn about an unread exception
@@ -137,19 +143,22 @@ class PublishPoint:
             raise PublishRefused(PublishRefusal.WRONG_KEY, f"stream {self.code}: wrong or missing stream key")
         now_ns = self._clock_ns()
         if self.slot is not None:
-            self._take_over(self.slot, now_ns)
+            self._take_over(self.slot, request, now_ns)
         self.slot = PublishSlot(self, request, now_ns)
         return self.slot
 
-    def _take_over(self, current: PublishSlot, now_ns: int) -> None:
-        if now_ns - current.last_frame_ns < TAKEOVER_SILENCE_NS:
+    def _take_over(self, current: PublishSlot, request: PublishRequest, now_ns: int) -> None:
+        silent_ns = now_ns - current.last_frame_ns
+        if silent_ns < TAKEOVER_SILENCE_NS:
             raise PublishRefused(
                 PublishRefusal.OCCUPIED,
                 f"stream {self.code} is being published by another encoder ({current.request.protocol})",
             )
-        current.evict(
-            PublishRefused(PublishRefusal.TAKEN_OVER, f"another encoder took stream {self.code} over")
+        words = (
+            f"the publisher was taken over by another one ({request.protocol} from {request.peer}):"
+            f" no frame came from it for {silent_ns / 1e9:.1f} s"
         )
+        current.evict(PublishRefused(PublishRefusal.TAKEN_OVER, words))
 
     async def next_source(self) -> tuple[PublishSlot, Source]:
         """Wait for a publisher whose source is ready."""

@@ -119,13 +119,14 @@ class Observation:
     """What can be seen of one stream at one instant; times are monotonic nanoseconds, ``None``: never.
 
     ``track_frame_ns`` and ``output_progress_ns`` hold the time of the newest frame per selected track and of
-    the newest product per enabled output.
+    the newest product per enabled output. ``damage`` says what else comes when no frames do.
     """
 
     wanted: bool
     start_failure: str | None = None
     waits_for_publisher: bool = False
     input_problem: str | None = None
+    damage: str | None = None
     track_frame_ns: dict[str, int | None] = field(default_factory=dict)
     output_progress_ns: dict[str, int | None] = field(default_factory=dict)
     dead_components: list[str] = field(default_factory=list)
@@ -162,8 +163,11 @@ def judge(
     ]
     flowing = bool(seen.track_frame_ns) and len(silent) < len(seen.track_frame_ns)
     if seen.waits_for_publisher:
-        return StreamStatus.IDLE, ["waiting for a publisher", *seen.unsupported]
+        why = [seen.input_problem] if seen.input_problem else []
+        return StreamStatus.IDLE, ["waiting for a publisher", *why, *seen.unsupported]
     reasons = [seen.input_problem] if seen.input_problem else []
+    if seen.damage is not None and not flowing:
+        reasons.append(f"the input sends {seen.damage}")
     if not seen.track_frame_ns and not reasons:
         reasons.append("starting: no frame from the input yet")
     reasons += silent

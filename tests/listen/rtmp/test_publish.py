@@ -17,13 +17,14 @@ from openstreamer.sources.rtmp import QueueLimits
 from openstreamer.stream.publish import PublishRefusal, PublishRefused, PublishRequest, PublishSlot
 from openstreamer.wire import amf0
 from openstreamer.wire.amf0 import AmfValue
+from openstreamer.wire.flv import FlvTag
 from openstreamer.wire.rtmp import RtmpClient
 from openstreamer.wire.rtmp.chunks import encode_message
 from openstreamer.wire.rtmp.messages import Message, MessageType
 from tests.listen.rtmp.conftest import MakeServer, Server
 from tests.support.clips import clip
 from tests.support.media import video
-from tests.support.rtmp_publisher import PublishRejected, RtmpPublisher
+from tests.support.rtmp_publisher import PublishRejected, RtmpPublisher, tags_of
 from tests.support.waiting import until
 
 
@@ -356,3 +357,24 @@ async def test_a_gate_that_fails_refuses_nobody_silently(make_server: MakeServer
 
 def _failing(request: object) -> None:
     raise PublishRefused(PublishRefusal.DISABLED, "stream news is disabled")
+
+
+async def test_a_publisher_of_damaged_access_units_is_told_so_and_gives_its_slot_back(
+    make_server: MakeServer,
+) -> None:
+    server = await make_server()
+    header, *_ = tags_of(clip("h264", None)[:1])
+    body = b"\x17\x01\x00\x00\x00" + b"\x00\x00\xff\xff\x65" + bytes(500)
+    damaged = [FlvTag(is_video=True, timestamp_ms=number * 40, payload=body) for number in range(130)]
+    async with server.publisher() as publisher:
+        with pytest.raises(PublishRejected, match=r"H\.264 access units are damaged: 126 of them"):
+            await _send_and_wait(publisher, [header, *damaged])
+    assert [type(end) for end in server.stream.ends] == [SourceRejected]
+    assert server.listener.statistics.refused["media"] == 1
+    assert server.stream.point.slot is None
+    assert await until(lambda: server.listener.statistics.open_connections == 0)
+
+
+async def _send_and_wait(publisher: RtmpPublisher, tags: list[FlvTag]) -> None:
+    await publisher.send_tags(tags)
+    await publisher.wait_for_end()

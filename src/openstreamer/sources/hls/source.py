@@ -133,6 +133,7 @@ class HlsSource:
         counted.lost_packets = sum(each.lost_packets for each in demuxed)
         counted.lost_packets += sum(rendition.follower.skipped for rendition in self._renditions)
         counted.dropped_frames = self._merger.dropped_frames + sum(each.dropped_frames for each in demuxed)
+        counted.malformed = sum(each.malformed for each in demuxed)
         return counted
 
     @property

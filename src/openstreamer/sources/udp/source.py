@@ -127,7 +127,7 @@ class UdpSource:
     def statistics(self) -> SourceStatistics:
         """``received_packets`` counts datagrams, ``received_bytes`` what is in them."""
         statistics, demuxed = self._statistics, self._demuxer.statistics
-        statistics.dropped_frames = demuxed.dropped_frames
+        statistics.dropped_frames, statistics.malformed = demuxed.dropped_frames, demuxed.malformed
         rtp = self._rtp
         statistics.lost_packets = demuxed.lost_packets if rtp is None else rtp.statistics.lost
         return statistics
