@@ -49,6 +49,45 @@ async def test_a_record_this_version_refuses_is_named(tmp_path: Path) -> None:
     assert finding.detail == "streams news: retired: is not a known field"
 
 
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("document = '{bad'", "damaged: the document is not JSON"),
+        ("document = 7", "damaged: the document is not a JSON object"),
+        (f"document = '{'[' * 100_000}'", "damaged: the document is not JSON"),
+        ("document = '[]'", "damaged: the document is not a JSON object"),
+        ("document = CAST(x'7bff7d' AS TEXT)", "damaged: the document is not UTF-8 text"),
+        ("created_at = 'garbage'", "damaged: created_at is not a time"),
+        ("updated_at = CAST(x'ff' AS TEXT)", "damaged: updated_at is not a time"),
+        ("revision = 'garbage'", "damaged: its revision is not a number"),
+        ("code = CAST(x'ff' AS TEXT)", "damaged: its name is not UTF-8 text"),
+    ],
+)
+async def test_a_damaged_record_is_named(tmp_path: Path, damage: str, reason: str) -> None:
+    settings = _settings(tmp_path)
+    await _fill(settings)
+    with closing(sqlite3.connect(settings.store_location)) as connection:
+        connection.execute(f"UPDATE streams SET {damage}")
+        connection.commit()
+    finding = _finding(settings, "store")
+    assert not finding.ok
+    assert finding.detail.startswith("streams ")
+    assert reason in finding.detail
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+async def test_a_store_that_was_emptied_is_named(tmp_path: Path) -> None:
+    settings = _settings(tmp_path)
+    await _fill(settings)
+    _empty(Path(settings.store_location))
+    finding = _finding(settings, "store")
+    assert not finding.ok
+    assert "is empty: what it held is lost" in finding.detail
+
+
 async def test_a_store_of_a_newer_version_is_named_and_not_migrated(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
     await _fill(settings)

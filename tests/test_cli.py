@@ -3,10 +3,12 @@
 import io
 import os
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -252,6 +254,28 @@ def test_what_is_exported_can_be_imported_elsewhere(ok: Ok, tmp_path: Path) -> N
     assert ok("export", "--data-dir", "two") == (tmp_path / "all.yaml").read_text()
     assert ok("import", "all.yaml", "--data-dir", "two") == "nothing differs\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.yaml", "one", "two"]
+
+
+@pytest.mark.parametrize("document", ["streams: [{code: a, nam: x}]", "a: 1\nb: ["])
+def test_a_refused_import_makes_no_store(run: Run, tmp_path: Path, document: str) -> None:
+    assert run("import", "-", "--data-dir", "new", stdin=document).returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_says_what_it_could_not_read(run: Run, ok: Ok, tmp_path: Path) -> None:
+    ok("import", "-", "--data-dir", "data", stdin="streams: [{code: bad}, {code: good}]")
+    with closing(sqlite3.connect(tmp_path / "data" / "openstreamer.db")) as connection:
+        connection.execute("UPDATE streams SET document = '{bad' WHERE code = 'bad'")
+        connection.commit()
+    done = run("export", "--data-dir", "data")
+    assert done.returncode == 0
+    assert "code: good" in done.stdout
+    assert "code: bad" not in done.stdout
+    assert done.stderr.endswith(
+        "openstreamer: left out: stream bad, which is damaged: the document is not JSON "
+        "(Expecting property name enclosed in double quotes at character 1)\n"
+    )
+    ok("import", "-", "--data-dir", "elsewhere", stdin=done.stdout)
 
 
 def test_a_wrong_import_names_the_place_and_changes_nothing(ok: Ok, run: Run) -> None:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,7 @@ from openstreamer.config.models import GlobalConfig, Hook, Policy, Stream, Templ
 from openstreamer.config.settings import ServeSettings
 from openstreamer.listen.http.tls import tls_context
 from openstreamer.media.errors import ConfigError, StoreError
-from openstreamer.store.database import locate
+from openstreamer.store.database import locate, lost_store, text_or_bytes
 from openstreamer.store.schema import HEAD, REVISIONS
 
 PROBE_DEADLINE_S: Final = 30.0
@@ -97,9 +98,12 @@ def _store(settings: ServeSettings) -> tuple[Finding, GlobalConfig]:
     if location.path is None:
         return _postgresql(location.url, location.shown), GlobalConfig()
     try:
+        if (lost := lost_store(location.path)) is not None:
+            return Finding("store", False, lost), GlobalConfig()
         if not location.path.exists():
             return Finding("store", True, f"{location.path} will be made"), GlobalConfig()
         with closing(sqlite3.connect(f"{location.path.as_uri()}?mode=ro", uri=True)) as connection:
+            connection.text_factory = text_or_bytes
             return _read_store(connection, str(location.path))
     except PermissionError:
         reason = f"{location.path} may not be read by user {os.getuid()}"
@@ -134,15 +138,39 @@ def _read_documents(connection: sqlite3.Connection) -> tuple[GlobalConfig, str, 
         rows = connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - a constant above
         if table != "global_config":
             counts.append(f"{len(rows)} {table}")
-        for key, document, *_rest in rows:
+        for key, document, revision, *times in rows:
             try:
-                spec = parse(model, json.loads(document))
-            except (ConfigError, ValueError) as err:
-                problems.append(f"{table} {key}: {err}")
+                spec = parse(model, _sound(key, document, revision, times))
+            except (ConfigError, ValueError, TypeError) as err:
+                shown = key.decode(errors="backslashreplace") if isinstance(key, bytes) else key
+                problems.append(f"{table} {shown}: {err}")
                 continue
             if isinstance(spec, GlobalConfig):
                 global_config = spec
     return global_config, ", ".join(counts), problems
+
+
+def _sound(key: object, document: object, revision: object, times: list[str]) -> dict[str, Any]:
+    """The document of a row; raises ValueError or TypeError when the row is damaged."""
+    if isinstance(key, bytes):
+        raise ValueError("damaged: its name is not UTF-8 text")
+    try:
+        text = document.decode() if isinstance(document, bytes) else document
+        loaded = json.loads(text) if isinstance(text, str) else text
+    except UnicodeDecodeError as err:
+        raise ValueError("damaged: the document is not UTF-8 text") from err
+    except (ValueError, RecursionError) as err:
+        raise ValueError(f"damaged: the document is not JSON ({err})") from err
+    if not isinstance(loaded, dict):
+        raise TypeError("damaged: the document is not a JSON object")
+    for name, value in zip(("created_at", "updated_at"), times, strict=True):
+        try:
+            datetime.fromisoformat(value)
+        except (ValueError, TypeError) as err:
+            raise ValueError(f"damaged: {name} is not a time") from err
+    if not isinstance(revision, int):
+        raise TypeError("damaged: its revision is not a number")
+    return loaded
 
 
 def _postgresql(url: str, shown: str) -> Finding:

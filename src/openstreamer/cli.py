@@ -3,10 +3,11 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, TypeVar, cast
 
 import typer
 
@@ -253,6 +254,8 @@ def export_(
         typer.echo(text, nl=False)
     else:
         _write_private(file, text)
+    for name, reason in _with_store(settings, lambda store: store.damaged_records()).items():
+        typer.echo(f"openstreamer: left out: {name}, which is damaged: {reason}", err=True)
 
 
 @app.command("import")
@@ -266,10 +269,14 @@ def import_(
     Kinds of records that the document does not name stay as they are.
     A running server follows within seconds.
     """
+    from openstreamer.store.yaml_reader import read_yaml
+
     settings = load_settings(config_file=config, data_dir=data_dir)
     text = _read_import(file)
     try:
-        result = _with_store(settings, lambda store: store.import_yaml(text))
+        document = asyncio.run(read_yaml(text))
+        _rehearse(settings, document)
+        result = _with_store(settings, lambda store: store.import_document(document))
     except ConfigError as err:
         if str(file) == "-":
             raise
@@ -367,6 +374,20 @@ def _with_store(
             return await work(store)
 
     return asyncio.run(open_and_work())
+
+
+def _rehearse(settings: ServeSettings, document: Mapping[str, Any]) -> None:
+    """Where there is no store yet, import into one for the bin first: a refused document shall make none."""
+    from tempfile import TemporaryDirectory
+
+    from openstreamer.store.database import locate
+
+    path = locate(settings.store_location).path
+    if path is None or path.exists():
+        return
+    with TemporaryDirectory() as directory:
+        rehearsal = replace(settings, data_dir=Path(directory), database_url=None)
+        _with_store(rehearsal, lambda store: store.import_document(document))
 
 
 async def _notices(store: "Store") -> list[str]:

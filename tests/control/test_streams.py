@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import literal_column, update
 from structlog.testing import capture_logs
 
+from openstreamer.store import schema
 from openstreamer.store.breath import BREATH_RECORDS
 from tests.control.conftest import Node
 
@@ -271,6 +273,72 @@ async def test_if_match_any_needs_something_that_exists(api: httpx.AsyncClient) 
     assert (await api.post("/streams/news", json={}, headers=any_revision)).status_code == 200
     bad = {"if-match": '"abc"'}
     assert error(await api.post("/streams/news", json={}, headers=bad), 400) == "INVALID_IF_MATCH"
+
+
+async def test_if_none_match_any_creates_and_never_overwrites(api: httpx.AsyncClient) -> None:
+    new_only = {"if-none-match": "*"}
+    assert (await api.post("/streams/news", json={"name": "a"}, headers=new_only)).status_code == 201
+    for method in ("POST", "PUT"):
+        taken = await api.request(method, "/streams/news", json={"name": "b"}, headers=new_only)
+        assert error(taken, 412) == "REVISION_CONFLICT"
+    assert (await api.get("/streams/news")).json()["data"]["name"] == "a"
+    for bad in ({"if-none-match": '"7"'}, {**new_only, "if-match": "*"}):
+        assert error(await api.post("/streams/other", json={}, headers=bad), 400) == "INVALID_IF_MATCH"
+
+
+async def test_of_two_who_create_at_once_one_wins(api: httpx.AsyncClient) -> None:
+    new_only = {"if-none-match": "*"}
+    answers = await asyncio.gather(*(api.post("/streams/news", json={}, headers=new_only) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [201, 412, 412, 412, 412]
+
+
+async def test_a_number_without_end_is_refused_in_our_words(api: httpx.AsyncClient) -> None:
+    refused = await api.post("/streams/news", content='{"name": ' + "9" * 5_000 + "}")
+    assert error(refused, 400) == "INVALID_BODY"
+    assert refused.json()["error"]["message"] == ("the body is not JSON: a number has more than 100 digits")
+
+
+async def _damage(node: Node, code: str) -> None:
+    async with node.store._changing() as change:
+        query = update(schema.streams).where(schema.streams.c.code == code)
+        damaged = literal_column("'{bad'")
+        await change.connection.execute(query.values(document=damaged, revision=change.revision))
+
+
+async def test_a_damaged_record_is_named_and_the_others_are_served(
+    api: httpx.AsyncClient, node: Node
+) -> None:
+    for code in ("bad", "good"):
+        await make(api, code)
+    await _damage(node, "bad")
+    listed = (await api.get("/streams")).json()
+    assert [stream["code"] for stream in listed["data"]] == ["good"]
+    assert listed["total"] == 1
+    (invalid,) = listed["invalid"]
+    assert invalid["code"] == "bad"
+    assert invalid["reason"].startswith("damaged: the document is not JSON")
+    refused = await api.get("/streams/bad")
+    assert error(refused, 503) == "STORED_INVALID"
+    assert "'bad' is invalid: damaged" in refused.json()["error"]["message"]
+    assert error(await api.post("/streams/bad/restart"), 503) == "STORED_INVALID"
+    assert (await api.get("/streams/good")).status_code == 200
+    assert (await api.post("/streams/good", json={"name": "x"})).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"if-match": "*"}])
+async def test_a_damaged_record_is_overwritten_or_deleted(
+    api: httpx.AsyncClient, node: Node, headers: dict[str, str]
+) -> None:
+    await make(api)
+    await _damage(node, "news")
+    new_only = {"if-none-match": "*"}
+    assert error(await api.post("/streams/news", json={}, headers=new_only), 412) == "REVISION_CONFLICT"
+    mended = await api.post("/streams/news", json={"name": "mended"}, headers=headers)
+    assert (mended.status_code, mended.json()["data"]["name"]) == (200, "mended")
+    assert "invalid" not in (await api.get("/streams")).json()
+    await _damage(node, "news")
+    assert (await api.delete("/streams/news", headers=headers)).status_code == 204
+    assert (await api.get("/streams")).json() == {"data": [], "total": 0}
 
 
 async def test_concurrent_changes_of_different_fields_both_hold(api: httpx.AsyncClient) -> None:

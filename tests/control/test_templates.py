@@ -59,3 +59,9 @@ async def test_a_change_for_an_old_revision_is_412(api: httpx.AsyncClient) -> No
     await api.post("/templates/a", json={"name": "2"}, headers={"if-match": tag})
     assert (await api.post("/templates/a", json={"name": "3"}, headers={"if-match": tag})).status_code == 412
     assert (await api.delete("/templates/a", headers={"if-match": tag})).status_code == 412
+
+
+async def test_if_none_match_any_never_overwrites_a_template(api: httpx.AsyncClient) -> None:
+    new_only = {"if-none-match": "*"}
+    assert (await api.post("/templates/a", json={}, headers=new_only)).status_code == 201
+    assert (await api.post("/templates/a", json={}, headers=new_only)).status_code == 412

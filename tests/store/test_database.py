@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from openstreamer.media.errors import StoreError
-from openstreamer.store.database import locate
+from openstreamer.store.database import locate, prepare_directory
 from openstreamer.store.store import Store
 
 _NOBODY = 65534
@@ -42,6 +42,14 @@ def _contents(path: Path) -> bytes:
 def _replace(path: Path, contents: bytes) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(contents)
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _exists(path: Path) -> bool:
+    return path.exists()
 
 
 def _mode(path: Path) -> int:
@@ -99,6 +107,49 @@ async def test_a_truncated_database_is_left_as_it_is(path: Path) -> None:
     _replace(path, truncated)
     assert (await _refusal(path)).code == "STORE_CORRUPT"
     assert _contents(path) == truncated
+
+
+async def test_a_database_that_was_emptied_is_no_new_store(path: Path) -> None:
+    await _fill(path)
+    _replace(path, b"")
+    refused = await _refusal(path)
+    assert refused.code == "STORE_LOST"
+    assert "is empty" in str(refused)
+    assert "openstreamer import" in str(refused)
+    assert _contents(path) == b""
+
+
+async def test_a_database_that_is_gone_from_beside_its_log_is_no_new_store(path: Path) -> None:
+    log = path.with_name("openstreamer.db-wal")
+    async with Store.open(path) as store:
+        await store.put_stream("news", {})
+        before = _contents(log)
+    _remove(path)
+    _replace(log, before)
+    refused = await _refusal(path)
+    assert refused.code == "STORE_LOST"
+    assert "openstreamer.db-wal of it is still there" in str(refused)
+    assert _contents(log) == before
+    assert not _exists(path)
+
+
+async def test_a_first_start_that_is_cut_short_is_made_up_for(path: Path) -> None:
+    prepare_directory(path)
+    assert _contents(path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    async with Store.open(path) as store:
+        assert store.is_new
+
+
+async def test_where_there_are_no_hard_links_a_store_is_made_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path, _target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    await _fill(path)
+    assert _mode(path) == 0o600
 
 
 async def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(path: Path) -> None:

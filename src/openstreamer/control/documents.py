@@ -51,13 +51,17 @@ class StreamDocuments:
         """One stream in its envelope."""
         return _encoded_response(f'{{"data":{self.encode(record, runtime)}}}', status, record.revision)
 
-    async def list_response(self, streams: Sequence[tuple[StreamRecord, StreamRuntime]]) -> Response:
-        """Streams in theirs."""
+    async def list_response(
+        self, streams: Sequence[tuple[StreamRecord, StreamRuntime]], invalid: Mapping[str, str]
+    ) -> Response:
+        """Streams in theirs; ``invalid`` says of others why they cannot be shown."""
         encoded: list[str] = []
         for count, (record, runtime) in enumerate(streams, 1):
             await breathe(count)
             encoded.append(self.encode(record, runtime))
-        return _encoded_response(f'{{"data":[{",".join(encoded)}],"total":{len(encoded)}}}', 200, None)
+        unshown = [{"code": code, "reason": reason} for code, reason in sorted(invalid.items())]
+        rest = f',"invalid":{json.dumps(unshown)}' if unshown else ""
+        return _encoded_response(f'{{"data":[{",".join(encoded)}],"total":{len(encoded)}{rest}}}', 200, None)
 
     def encode(self, record: StreamRecord, runtime: StreamRuntime | None) -> str:
         """The JSON text of one stream."""

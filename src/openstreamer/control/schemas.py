@@ -60,11 +60,19 @@ class StreamBody(BaseModel):
     data: StreamShown
 
 
+class InvalidStream(BaseModel):
+    """A stream whose stored record cannot be used; it is kept as it is until it is overwritten or deleted."""
+
+    code: str
+    reason: str
+
+
 class StreamListBody(BaseModel):
     """Streams."""
 
     data: list[StreamShown]
     total: int
+    invalid: list[InvalidStream] | None = None
 
 
 class TemplateShown(BaseModel):

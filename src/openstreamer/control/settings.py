@@ -17,7 +17,7 @@ from openstreamer.control.documents import json_response
 from openstreamer.control.front import principal_of
 from openstreamer.control.operations import answers, answers_text, takes_json, takes_yaml
 from openstreamer.control.ports import BuildInfo, Ports, RunningSettings, ServerView, StreamControl
-from openstreamer.control.preconditions import required_revision
+from openstreamer.control.preconditions import wanted_revision
 from openstreamer.media.errors import OpenstreamerError
 from openstreamer.store.records import ImportResult
 from openstreamer.store.store import Store
@@ -27,6 +27,7 @@ logger = structlog.get_logger(__name__)
 YAML_TYPE = "application/yaml"  # RFC 9512
 
 IfMatch = Annotated[str | None, Header(description="Revision that the change is meant for")]
+IfNoneMatch = Annotated[str | None, Header(description="`*`: only if nothing was ever set")]
 
 
 class SettingsRoutes:
@@ -122,10 +123,12 @@ class SettingsRoutes:
             revision=None if record is None else record.revision,
         )
 
-    async def post(self, request: Request, if_match: IfMatch = None) -> Response:
+    async def post(
+        self, request: Request, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
+    ) -> Response:
         """Merge, then tell whoever depends on it."""
         patch = await json_object(request)
-        revision = required_revision(if_match, exists=True)
+        revision = wanted_revision(if_match, if_none_match, exists=True)
         config = await self._store.merge_global_config(patch, if_match=revision)
         audit.record(principal_of(request.scope), "config.changed", "config", audit.field_names(patch))
         await self._follow(config)

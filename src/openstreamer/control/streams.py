@@ -12,7 +12,7 @@ from openstreamer.control.errors import ApiError
 from openstreamer.control.front import principal_of
 from openstreamer.control.operations import answers, answers_nothing, takes_json
 from openstreamer.control.ports import StreamControl
-from openstreamer.control.preconditions import required_revision
+from openstreamer.control.preconditions import is_stored, wanted_revision
 from openstreamer.media.errors import OpenstreamerError
 from openstreamer.store.breath import breathe
 from openstreamer.store.records import StreamRecord
@@ -23,6 +23,7 @@ logger = structlog.get_logger(__name__)
 
 Code = Annotated[str, Path(description="Stream code; may contain slashes", examples=["news", "region/north"])]
 IfMatch = Annotated[str | None, Header(description="Revision that the change is meant for")]
+IfNoneMatch = Annotated[str | None, Header(description="`*`: create only, change nothing that exists")]
 StatusFilter = Annotated[str | None, Query(description="idle, active, degraded or stopped")]
 
 READ_ONLY_NOTE = (
@@ -95,7 +96,8 @@ class StreamRoutes:
         )
 
     async def list(self, status: StatusFilter = None) -> Response:
-        """Every stream: its stored record, overrides only, and what is observed of it."""
+        """Every stream: its stored record, overrides only, and what is observed of it. Those whose record
+        cannot be used are named in `invalid`, which is there with them only."""
         wanted = _status_filter(status)
         records = await self._store.list_streams()
         self._documents.keep_only(record.spec.code for record in records)
@@ -105,16 +107,18 @@ class StreamRoutes:
             runtime = self._streams.runtime(record.spec.code) or not_running(record)
             if wanted is None or runtime.status is wanted:
                 shown.append((record, runtime))
-        return await self._documents.list_response(shown)
+        return await self._documents.list_response(shown, self._store.invalid_streams)
 
     async def get(self, code: Code) -> Response:
         """One stream."""
         return self._shown(await self._stored(code))
 
-    async def put(self, code: Code, request: Request, if_match: IfMatch = None) -> Response:
+    async def put(
+        self, code: Code, request: Request, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
+    ) -> Response:
         """Create or merge; answered when it is stored and the running stream was told."""
         patch = await json_object(request)
-        revision = await self._revision(code, if_match)
+        revision = await self._revision(code, if_match, if_none_match)
         record, created = await self._store.put_stream(code, patch, if_match=revision)
         action = "stream.created" if created else "stream.updated"
         audit.record(principal_of(request.scope), action, code, audit.field_names(patch))
@@ -148,9 +152,11 @@ class StreamRoutes:
             raise not_found(code)
         return record
 
-    async def _revision(self, code: str, if_match: str | None) -> int | None:
-        exists = if_match is not None and await self._store.get_stream(code) is not None
-        return required_revision(if_match, exists=exists)
+    async def _revision(
+        self, code: str, if_match: str | None, if_none_match: str | None = None
+    ) -> int | None:
+        exists = if_match is not None and await is_stored(self._store.get_stream(code))
+        return wanted_revision(if_match, if_none_match, exists=exists)
 
     async def _apply(self, code: str) -> None:
         """What is stored is what is wanted: a stream that cannot become so now says why in its runtime, and

@@ -12,7 +12,7 @@ from openstreamer.control.errors import ApiError
 from openstreamer.control.front import principal_of
 from openstreamer.control.operations import answers, answers_nothing, takes_json
 from openstreamer.control.ports import StreamControl
-from openstreamer.control.preconditions import required_revision
+from openstreamer.control.preconditions import is_stored, wanted_revision
 from openstreamer.media.errors import ConfigError, OpenstreamerError
 from openstreamer.store.store import Store
 
@@ -20,6 +20,7 @@ logger = structlog.get_logger(__name__)
 
 Code = Annotated[str, Path(description="Template code", examples=["sport"])]
 IfMatch = Annotated[str | None, Header(description="Revision that the change is meant for")]
+IfNoneMatch = Annotated[str | None, Header(description="`*`: create only, change nothing that exists")]
 
 
 class TemplateRoutes:
@@ -79,10 +80,12 @@ class TemplateRoutes:
             raise _not_found(code)
         return json_response({"data": template_document(record)}, 200, record.revision)
 
-    async def put(self, code: Code, request: Request, if_match: IfMatch = None) -> Response:
+    async def put(
+        self, code: Code, request: Request, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
+    ) -> Response:
         """Create or merge."""
         patch = await json_object(request)
-        revision = await self._revision(code, if_match)
+        revision = await self._revision(code, if_match, if_none_match)
         try:
             record, created = await self._store.put_template(code, patch, if_match=revision)
         except ConfigError as err:
@@ -102,9 +105,11 @@ class TemplateRoutes:
         audit.record(principal_of(request.scope), "template.deleted", code)
         return Response(status_code=204)
 
-    async def _revision(self, code: str, if_match: str | None) -> int | None:
-        exists = if_match is not None and await self._store.get_template(code) is not None
-        return required_revision(if_match, exists=exists)
+    async def _revision(
+        self, code: str, if_match: str | None, if_none_match: str | None = None
+    ) -> int | None:
+        exists = if_match is not None and await is_stored(self._store.get_template(code))
+        return wanted_revision(if_match, if_none_match, exists=exists)
 
     async def _apply_all(self) -> None:
         try:

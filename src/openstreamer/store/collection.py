@@ -19,9 +19,12 @@ from openstreamer.media.errors import ConfigError, StoreError
 from openstreamer.store.breath import breathe
 from openstreamer.store.errors import Conflict
 from openstreamer.store.records import Record, Spec
+from openstreamer.store.schema import Damaged
 
 _READ_KEYS = 250  # documents read at once
 _WRITE_RECORDS = 100  # written by one statement
+ABSENT = -1  # as the revision that a change is meant for: there must be no such record yet
+_NO_KEY = "its name is not UTF-8 text"
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +58,7 @@ class Collection(Generic[Spec]):
     async def all(self, connection: AsyncConnection) -> list[Record[Spec]]:
         """Every valid record, ordered by key."""
         rows = await connection.execute(select(self._column, self._table.c.revision))
-        revisions: dict[str, int] = {row[0]: row[1] for row in rows}
+        revisions = {self._name(row[0], row[1]): row[1] for row in rows}
         changed = [key for key, revision in revisions.items() if not self._is_known(key, revision)]
         for start in range(0, len(changed), _READ_KEYS):
             query = select(self._table).where(self._column.in_(changed[start : start + _READ_KEYS]))
@@ -83,18 +86,32 @@ class Collection(Generic[Spec]):
 
     async def document(
         self, connection: AsyncConnection, key: str
-    ) -> tuple[dict[str, Any], int, datetime] | None:
-        """The stored document as it is, valid or not, with its revision and time of creation."""
+    ) -> tuple[dict[str, Any], int, datetime | None] | None:
+        """The stored document as it is, valid or not, with its revision and time of creation.
+
+        What cannot be read of it is empty or None: what is written replaces the row whole.
+        """
         row = (await connection.execute(select(self._table).where(self._column == key))).one_or_none()
-        return None if row is None else (dict(row.document), row.revision, as_utc(row.created_at))
+        if row is None:
+            return None
+        document = {} if isinstance(row.document, Damaged) else dict(row.document)
+        return document, row.revision, None if _damage(row) else as_utc(row.created_at)
 
     async def documents(self, connection: AsyncConnection) -> dict[str, dict[str, Any]]:
-        """Every stored document as it is, by key."""
-        rows = await connection.execute(select(self._column, self._table.c.document).order_by(self._column))
-        return {row[0]: dict(row[1]) for row in rows}
+        """Every stored document as it is, by key; those in damaged rows are left out, see :meth:`damaged`."""
+        rows = await connection.execute(select(self._table).order_by(self._column))
+        return {row._mapping[self.key]: dict(row.document) for row in rows if not self._row_damage(row)}
+
+    async def damaged(self, connection: AsyncConnection) -> dict[str, str]:
+        """The rows that cannot be read, with the reason."""
+        found: dict[str, str] = {}
+        for row in await connection.execute(select(self._table).order_by(self._column)):
+            if reason := self._row_damage(row):
+                found[_shown(row._mapping[self.key])] = reason
+        return found
 
     async def write(self, change: Change, key: str, spec: Spec, created_at: datetime | None) -> Record[Spec]:
-        """Insert (``created_at`` None) or replace a document."""
+        """Insert (``created_at`` None: in place of a damaged row, if there is one) or replace a document."""
         values: dict[str, Any] = {
             "document": spec.document(),
             "revision": change.revision,
@@ -102,6 +119,7 @@ class Collection(Generic[Spec]):
         }
         if created_at is None:
             values |= {self.key: key, "created_at": change.now}
+            await change.connection.execute(delete(self._table).where(self._column == key))
             await change.connection.execute(insert(self._table).values(values))
         else:
             query = update(self._table).where(self._column == key).values(values)
@@ -143,6 +161,10 @@ class Collection(Generic[Spec]):
 
     def require_revision(self, key: str, revision: int | None, if_match: int | None) -> None:
         """Raise REVISION_CONFLICT when the client saw another revision than the stored one."""
+        if if_match == ABSENT:
+            if revision is not None:
+                raise Conflict(f"{self.noun} {key!r} exists already", code="REVISION_CONFLICT")
+            return
         if if_match is None or revision == if_match:
             return
         found = "does not exist" if revision is None else f"is at revision {revision}"
@@ -169,13 +191,44 @@ class Collection(Generic[Spec]):
         if self._is_known(key, row.revision):
             return
         self.forget(key)
+        if reason := _damage(row):
+            self._refuse(key, row.revision, f"damaged: {reason}")
+            return
         try:
             spec = parse(self._model, row.document)
         except ConfigError as err:
-            self._invalid[key] = (row.revision, str(err))
-            _log.error("stored record is invalid", kind=self.noun, key=key, reason=str(err))
+            self._refuse(key, row.revision, str(err))
             return
         self._cache[key] = Record(spec, row.revision, as_utc(row.created_at), as_utc(row.updated_at))
+
+    def _refuse(self, key: str, revision: int, reason: str) -> None:
+        self._invalid[key] = (revision, reason)
+        _log.error("stored record is invalid", kind=self.noun, key=key, reason=reason)
+
+    def _name(self, key: str | bytes, revision: int) -> str:
+        """The key of a row; one that is no text names no record that could be asked for."""
+        shown = _shown(key)
+        if isinstance(key, bytes) and not self._is_known(shown, revision):
+            self._refuse(shown, revision, f"damaged: {_NO_KEY}")
+        return shown
+
+    def _row_damage(self, row: Row[Any]) -> str:
+        return _NO_KEY if isinstance(row._mapping[self.key], bytes) else _damage(row)
+
+
+def _shown(key: str | bytes) -> str:
+    return key.decode(errors="backslashreplace") if isinstance(key, bytes) else key
+
+
+def _damage(row: Row[Any]) -> str:
+    """What of a row cannot be read; empty when all of it can."""
+    if isinstance(row.document, Damaged):
+        return row.document.reason
+    for column in ("created_at", "updated_at"):
+        value = getattr(row, column)
+        if isinstance(value, Damaged):
+            return f"{column} {value.reason}"
+    return "" if isinstance(row.revision, int) else "its revision is not a number"
 
 
 def as_utc(value: datetime) -> datetime:

@@ -4,7 +4,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -60,16 +60,64 @@ def create_engine(location: Location, *, max_bytes: int) -> AsyncEngine:
 
 
 def prepare_directory(path: Path) -> None:
-    """Make the directory of an SQLite file (0700) and the file itself (0600): it holds secrets."""
+    """Make the directory of an SQLite file (0700) and the file itself (0600): it holds secrets.
+
+    Raises StoreError when a store was there and is lost.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite creates its journal files with the permissions of the database file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if (lost := lost_store(path)) is not None:
+            raise StoreError(lost, code="STORE_LOST")
+        if not path.exists():
+            _create(path.resolve())
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except OSError as err:
         message = f"{path} cannot be opened for writing: {err.strerror}. {_check_owner(path)}"
         raise StoreError(message, code="STORE_UNWRITABLE") from err
+
+
+def lost_store(path: Path) -> str | None:
+    """What to do about a store that was at ``path`` and is gone; None when it is there, or never was.
+
+    :func:`_create` makes no empty file, and SQLite no log without its database. Both would be taken for a new
+    store: the one would begin without any stream, and the other would get pages of the old one mixed in.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if path.exists():
+        if path.stat().st_size:
+            return None
+        found = f"{path} is empty: what it held is lost"
+    elif log.exists() and log.stat().st_size:
+        found = f"{path} is gone, and {log.name} of it is still there"
+    else:
+        return None
+    return (
+        f"{found}. Restore a backup; or delete {path.name} and {log.name}, as far as they exist, start with "
+        "an empty store and run: openstreamer import FILE"
+    )
+
+
+def _create(path: Path) -> None:
+    """A database of one page under its name at once: an empty file there always means a loss.
+
+    SQLite creates its journal files with the permissions of the database file.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            pass  # another process was first
+        except OSError:  # a file system without hard links
+            temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -97,6 +145,8 @@ def _configure_sqlite(engine: AsyncEngine, *, max_pages: int) -> None:
     def on_connect(connection: Any, _record: Any) -> None:
         # Python's sqlite3 would begin transactions behind our back, and not before DDL.
         connection.isolation_level = None
+        # One damaged text must not fail the whole query that meets it.
+        connection.driver_connection.text_factory = text_or_bytes
         cursor = connection.cursor()
         for pragma in (
             f"busy_timeout = {BUSY_TIMEOUT_MS}",
@@ -111,6 +161,14 @@ def _configure_sqlite(engine: AsyncEngine, *, max_pages: int) -> None:
     @event.listens_for(engine.sync_engine, "begin")
     def on_begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
+
+
+def text_or_bytes(stored: bytes) -> str | bytes:
+    """A text as SQLite stores it; the bytes when they are no UTF-8."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
 
 
 def use_write_ahead_log(connection: Connection) -> None:
@@ -130,8 +188,8 @@ def _store_error(location: Location, reason: str) -> StoreError:
         return StoreError(f"the database {shown} cannot be used: {plain}", code="STORE_UNREACHABLE")
     if "not a database" in lowered or "malformed" in lowered or "unsupported file format" in lowered:
         return StoreError(
-            f"{shown} is damaged ({reason}) and was left untouched. Restore a backup; or move the file away, "
-            "start with an empty store and run: openstreamer import FILE",
+            f"{shown} is damaged ({reason}) and was left untouched. Restore a backup; or move it and its "
+            "-wal away, start with an empty store and run: openstreamer import FILE",
             code="STORE_CORRUPT",
         )
     if "full" in lowered:

@@ -34,7 +34,7 @@ _SECTIONS: Final = ("global_config", "templates", "policies", "streams", "hooks"
 
 
 async def export_document(connection: AsyncConnection, tables: Tables, *, secrets: bool) -> dict[str, Any]:
-    """Everything stored, records ordered by key; masked unless ``secrets``."""
+    """Everything that can be read of what is stored, records ordered by key; masked unless ``secrets``."""
     global_documents = await tables.global_config.documents(connection)
     document: dict[str, Any] = {
         "global_config": global_documents.get(GLOBAL_KEY, {}),
@@ -118,7 +118,8 @@ class _Section(Generic[Spec]):
             await breathe(count)
             if self.wanted[key].document() != self._stored[key]:
                 updated.append(key)
-        await self._table.delete_all(change, deleted)
+        # A row may be in the way that is damaged, and so not among the stored; others of them are kept.
+        await self._table.delete_all(change, [*deleted, *created])
         await self._table.write_all(change, {key: self.wanted[key] for key in created}, new=True)
         await self._table.write_all(change, {key: self.wanted[key] for key in updated}, new=False)
         return KindChanges(tuple(created), tuple(updated), tuple(deleted))

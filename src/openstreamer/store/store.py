@@ -97,7 +97,8 @@ class Store:
         """
         location = locate(url_or_path)
         if location.path is not None:
-            prepare_directory(location.path)
+            with translated(location):
+                prepare_directory(location.path)
         store = cls(create_engine(location, max_bytes=max_bytes), location, now, check_settings)
         try:
             await store._prepare()
@@ -118,6 +119,16 @@ class Store:
             for table in self._tables.all()
             for key, reason in table.invalid.items()
         }
+
+    @property
+    def invalid_streams(self) -> dict[str, str]:
+        """Why :meth:`list_streams` left streams out, by code."""
+        return self._tables.streams.invalid
+
+    async def damaged_records(self) -> dict[str, str]:
+        """Stored records whose row cannot be read (``stream news`` → why); an export has them not."""
+        async with self._reading() as connection:
+            return await self._damaged(connection)
 
     async def ping(self) -> None:
         """Raise StoreError when the database cannot be read."""
@@ -249,22 +260,31 @@ class Store:
     # The whole configuration
 
     async def export_yaml(self, *, secrets: bool = False) -> str:
-        """Everything as one YAML document in a fixed order; secrets are masked unless asked for."""
+        """Everything as one YAML document in a fixed order; secrets are masked unless asked for.
+
+        Records whose row is damaged are named in comments at its top.
+        """
         async with self._reading() as connection:
             document = await export_document(connection, self._tables, secrets=secrets)
+            left_out = await self._damaged(connection)
         from openstreamer.store.yaml_text import dump_yaml  # 3 MB that a server without YAML does without
 
-        return await asyncio.to_thread(dump_yaml, document)
+        remarks = "".join(f"# left out: {_one_line(f'{name}, {why}')}\n" for name, why in left_out.items())
+        return remarks + await asyncio.to_thread(dump_yaml, document)
 
     async def import_yaml(self, text: str) -> ImportResult:
         """Replace the configuration by ``text``, all of it or nothing.
 
-        Each kind of record that the document names is replaced whole; a kind it does not name stays. Masks
-        keep the stored secrets. Raises ConfigError with the place in the document.
+        Each kind of record that the document names is replaced whole; a kind it does not name stays, and so
+        does a damaged record that it does not name. Masks keep the stored secrets. Raises ConfigError with
+        the place in the document.
         """
         from openstreamer.store.yaml_reader import read_yaml
 
-        document = await read_yaml(text)
+        return await self.import_document(await read_yaml(text))
+
+    async def import_document(self, document: Mapping[str, Any]) -> ImportResult:
+        """As :meth:`import_yaml`, of what :func:`read_yaml` made of it."""
         async with self._changing() as change:
             result = await import_document(change, self._tables, document, self._check_settings)
             if not result:
@@ -299,6 +319,13 @@ class Store:
                 async with self._engine.begin() as connection:
                     revision = (await connection.execute(raised)).scalar_one()
                     yield Change(connection, revision, self._now())
+
+    async def _damaged(self, connection: AsyncConnection) -> dict[str, str]:
+        return {
+            f"{table.noun} {key}": reason
+            for table in self._tables.all()
+            for key, reason in (await table.damaged(connection)).items()
+        }
 
     async def _list(self, table: Collection[Spec]) -> list[Record[Spec]]:
         async with self._reading() as connection:
@@ -353,6 +380,10 @@ class Store:
 
     async def _check_template(self, connection: AsyncConnection, template: Template) -> None:
         await integrity.check_template(connection, self._tables, template)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 async def _accept(_connection: AsyncConnection, _spec: object) -> None:
