@@ -1,7 +1,8 @@
 """The admin API over the real stream manager: what is declared runs, what is removed is gone."""
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -64,6 +65,34 @@ async def test_inputs_inherited_from_a_template_start_and_follow_it(api: httpx.A
     assert "inputs" not in made.json()["data"]
 
 
+async def test_a_damaged_template_leaves_its_streams_as_they_were(
+    api: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    await api.post("/templates/live", json=PUBLISH)
+    await api.post("/streams/news", json={"template": "live"})
+    with closing(sqlite3.connect(tmp_path / "openstreamer.db")) as connection:
+        connection.execute("UPDATE templates SET document = '{bad', revision = 1000")
+        connection.commit()
+    assert (await api.post("/templates/other", json={})).status_code == 201  # every stream is looked at again
+    runtime = (await api.get("/streams/news")).json()["data"]["runtime"]
+    assert (runtime["status"], runtime["reasons"]) == ("idle", ["waiting for a publisher"])
+    await api.post("/streams/sport", json={})
+    with closing(sqlite3.connect(tmp_path / "openstreamer.db")) as connection:
+        connection.execute(
+            'UPDATE streams SET code = \'late\', document = \'{"code":"late","template":"live"}\''
+            " WHERE code = 'sport'"
+        )
+        connection.commit()
+    await api.post("/templates/other", json={"name": "again"})
+    late = (await api.get("/streams")).json()["data"][0]
+    assert (late["code"], late["runtime"]["status"]) == ("late", "stopped")
+    assert "the stored template 'live' is invalid: damaged" in late["runtime"]["reasons"][0]
+    assert (await api.get("/templates")).json()["total"] == 1
+    assert (await api.get("/templates/live")).json()["error"]["code"] == "STORED_INVALID"
+    assert (await api.post("/templates/live", json=PUBLISH)).status_code == 200
+    assert (await api.get("/templates")).json()["total"] == 2
+
+
 async def test_a_removed_stream_is_gone_from_list_runtime_and_metrics(api: httpx.AsyncClient) -> None:
     await api.post("/streams/news", json=PUBLISH)
     assert 'stream_code="news"' in (await api.get("/metrics")).text
@@ -82,3 +111,15 @@ async def test_an_import_starts_what_it_brings_and_stops_what_it_drops(api: http
     metrics = (await api.get("/metrics")).text
     assert 'stream_code="new"' in metrics
     assert 'stream_code="old"' not in metrics
+
+
+async def test_a_stream_that_writes_files_has_the_metrics_of_writing(
+    api: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    settings = {"publisher": {"hls": {"dir": str(tmp_path / "live")}}}
+    assert (await api.post("/config", json=settings)).status_code == 200
+    await api.post("/streams/news", json=PUBLISH)
+    metrics = (await api.get("/metrics")).text
+    name = "open_streamer_publisher_segment_write_duration_seconds"
+    assert f'{name}_count{{format="hls",stream_code="news"}} 0.0' in metrics
+    assert 'publisher_write_errors_total{format="hls",stream_code="news"} 0.0' in metrics

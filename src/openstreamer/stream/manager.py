@@ -18,7 +18,7 @@ from openstreamer.store.records import StreamRecord, TemplateRecord
 from openstreamer.stream.memory import MediaMemory, default_max_bytes
 from openstreamer.stream.pipeline import MediaSettings, StreamPipeline
 from openstreamer.stream.publish import PublishRefusal, PublishRefused, PublishRequest, PublishSlot
-from openstreamer.stream.status import StreamRuntime
+from openstreamer.stream.status import StreamRuntime, StreamStatus
 from openstreamer.stream.supervisor import Desired, StreamStopping, StreamSupervisor
 from openstreamer.stream.tasks import Backoff, cancel_and_wait, spawn, supervise
 
@@ -80,12 +80,13 @@ class _Ingredients:
 
 @dataclass(slots=True)
 class _Entry:
-    """A supervised stream, the lock that serialises changes of what it should be, and the versions of what
-    it was last made of."""
+    """A supervised stream, the lock that serialises changes of what it should be, the versions of what it was
+    last made of, and why the last pass could not make it."""
 
     supervisor: StreamSupervisor
     lock: asyncio.Lock
     made_of: tuple[int, int, MediaSettings] | None = None
+    failure: str = ""
 
 
 class StreamManager:
@@ -152,6 +153,7 @@ class StreamManager:
                 seen = await self._ingredients(record)
             await entry.supervisor.apply(seen.desired)
             entry.made_of = seen.versions
+            entry.failure = ""
 
     async def _ingredients(self, record: StreamRecord) -> _Ingredients:
         template = await self._store.get_template(record.spec.template) if record.spec.template else None
@@ -191,7 +193,11 @@ class StreamManager:
     def runtime(self, code: str) -> StreamRuntime | None:
         """The stream as observed now, or ``None`` when nothing runs under that code."""
         entry = self._entries.get(code)
-        return entry.supervisor.runtime() if entry is not None else None
+        if entry is None:
+            return None
+        if entry.supervisor.desired is None and entry.failure:
+            return StreamRuntime(status=StreamStatus.STOPPED, reasons=[entry.failure])
+        return entry.supervisor.runtime()
 
     def runtime_codes(self) -> list[str]:
         """Codes of streams that exist only at run time."""
@@ -265,9 +271,12 @@ class StreamManager:
             if count % BREATH_STREAMS == 0:
                 await asyncio.sleep(0)
             entry = self._entries.get(code)
-            seen = _Ingredients(record, templates.get(record.spec.template or ""), settings)
+            template = templates.get(record.spec.template or "")
+            seen = _Ingredients(record, template, settings)
             if entry is None or entry.made_of != seen.versions:
-                stale[code] = seen
+                # A template that is not listed cannot be read. Asking for it says why, and the stream stays
+                # as it was: without its template it would lose its key as well as its inputs.
+                stale[code] = seen if template is not None or not record.spec.template else None
         await self._apply_each(stale)
         self.last_reconcile_ns = self._clock_ns()
         self.last_reconcile_unix_s = time.time()
@@ -281,7 +290,10 @@ class StreamManager:
                 try:
                     await self._apply(code, seen)
                 except Exception as err:  # noqa: BLE001 - what one stream fails of is not the others' end
-                    logger.warning("reconcile_failed", stream=code, error=str(err))
+                    if (entry := self._entries.get(code)) is None or entry.failure != str(err):
+                        logger.warning("reconcile_failed", stream=code, error=str(err))
+                    if entry is not None:
+                        entry.failure = str(err)
 
         async with asyncio.TaskGroup() as group:
             for number in range(min(PARALLEL_STARTS, len(stale))):
