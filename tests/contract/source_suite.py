@@ -11,9 +11,10 @@ A source passes when ``class TestX(SourceContract)`` passes, where the class say
 The peer behind a rig sends video and audio in real time or faster, for as long as it is asked, and a key
 frame at least every two seconds.
 
-The one place where a test measures time is cancellation, since 200 ms is what the contract states. It allows
-``CANCEL_BOUND_S``: a shared, loaded machine stalls a process for longer than that now and then, and what the
-bound must catch is a source that waits for its peer, which takes seconds.
+The one place where a test measures time is cancellation, since 200 ms is what the contract states. A shared,
+loaded machine stalls a process for longer than that now and then: what a thread that only sleeps lost
+meanwhile (``stalls``) is allowed in addition, several times over, since a cancellation is several steps, some
+of them of children and of the kernel, each of which may be kept waiting as long.
 """
 
 import asyncio
@@ -29,10 +30,12 @@ from openstreamer.media.frame import Frame
 from openstreamer.media.track import CodecConfig, Track
 from openstreamer.sources.base import Source
 from tests.contract.leftovers import nothing_left_behind
+from tests.contract.stalls import measured_stalls
 from tests.support.waiting import until
 
 DEADLINE_S = 20.0
-CANCEL_BOUND_S = 2.0
+CANCEL_BOUND_S = 0.2
+STALL_ALLOWANCE = 4  # steps that may each have waited for the processor as long as the meter did
 SAMPLE_FRAMES = 120
 
 
@@ -249,12 +252,15 @@ async def use_for_ever(source: Source) -> None:
 async def cancel(task: "asyncio.Task[None]") -> None:
     """Cancel it, and see that it ends within its bound with nothing but the cancellation."""
     loop = asyncio.get_running_loop()
-    started_s = loop.time()
-    task.cancel()
-    await asyncio.wait([task], timeout=DEADLINE_S)
-    took_s = loop.time() - started_s
+    with measured_stalls() as meter:
+        started_s = loop.time()
+        task.cancel()
+        await asyncio.wait([task], timeout=DEADLINE_S)
+        took_s = loop.time() - started_s
+    stalled_s = meter.stalled_s
     assert task.cancelled(), f"it ended with {task!r}"
-    assert took_s < CANCEL_BOUND_S, f"cancelling took {took_s:.3f} s"
+    bound_s = CANCEL_BOUND_S + STALL_ALLOWANCE * stalled_s
+    assert took_s < bound_s, f"cancelling took {took_s:.3f} s; the machine stalled for {stalled_s:.3f} s"
 
 
 def first_of_each_track(frames: list[Frame]) -> dict[Track, Frame]:
