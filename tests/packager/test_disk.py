@@ -48,6 +48,16 @@ def test_the_index_of_a_single_track_is_a_multivariant_playlist(tmp_path: Path) 
     assert index.endswith("\nvideo.m3u8\n")
 
 
+def test_the_writing_of_each_segment_is_timed_once(tmp_path: Path) -> None:
+    took_s: list[float] = []
+    live = watched()
+    directory = DiskDirectory(tmp_path, took_s.append)
+    for _ in range(2):
+        directory.sync(disk_image(live.presentation.packager))
+    assert len(took_s) == len(list(tmp_path.glob("*.m4s"))) > 0
+    assert all(each_s > 0 for each_s in took_s)
+
+
 def test_files_that_slid_out_are_deleted_and_the_directory_stays_bounded(tmp_path: Path) -> None:
     directory = DiskDirectory(tmp_path)
     live = Watched(options=SMALL, blind=True)

@@ -103,7 +103,7 @@ def _stream_counts(code: str, runtime: StreamRuntime, pipeline: StreamPipeline |
     started = runtime.started_at.timestamp() if runtime.started_at is not None else None
     if pipeline is None:
         return StreamCounts(code, runtime.status, started_at_unix_s=started)
-    hub, presentation = pipeline.hub, pipeline.presentation
+    hub, presentation, disk = pipeline.hub, pipeline.presentation, pipeline.disk
     buffered = hub.statistics
     return StreamCounts(
         code,
@@ -125,5 +125,7 @@ def _stream_counts(code: str, runtime: StreamRuntime, pipeline: StreamPipeline |
         buffer_capacity_used=hub.capacity_used,
         buffer_subscribers=buffered.readers,
         segments={("hls", "track_0"): presentation.segments_total} if presentation is not None else {},
+        segment_writes_s={"hls": pipeline.segment_writes_s} if disk is not None else {},
+        write_failures={"hls": disk.statistics.failures} if disk is not None else {},
         memory_bytes=buffered.buffered_bytes + (presentation.memory_bytes if presentation is not None else 0),
     )

@@ -11,7 +11,8 @@ import asyncio
 import errno
 import os
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -73,10 +74,14 @@ def disk_image(packager: LivePackager) -> DiskImage:
 
 
 class DiskDirectory:
-    """The blocking side: makes one directory agree with an image. Used by one thread at a time."""
+    """The blocking side: makes one directory agree with an image. Used by one thread at a time.
 
-    def __init__(self, directory: Path) -> None:
+    ``observe_write_s`` is told how long each segment's file took, on that thread.
+    """
+
+    def __init__(self, directory: Path, observe_write_s: Callable[[float], None] | None = None) -> None:
         self.directory = directory
+        self._observe_write_s = observe_write_s
         self.statistics = DiskStatistics()
         self._written: set[str] | None = None  # media that is there; None: not looked yet
 
@@ -87,7 +92,10 @@ class DiskDirectory:
             written = self._look()
             for name, chunks in image.media.items():
                 if name not in written:
+                    started_s = time.perf_counter()
                     self._write(name, chunks)
+                    if self._observe_write_s is not None and name.endswith(".m4s"):
+                        self._observe_write_s(time.perf_counter() - started_s)
                     written.add(name)
             for name, content in image.playlists.items():
                 self._write(name, (content,))
@@ -146,6 +154,7 @@ class DiskDirectory:
             self.directory.rmdir()
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                self.statistics.failures += 1
                 self.statistics.error = f"cannot remove {self.directory}: {error.strerror or error}"
         self._written = None
 
@@ -157,9 +166,16 @@ class DiskOutput:
     queue. ``ephemeral`` (``live_ephemeral``) removes the directory when the stream stops.
     """
 
-    def __init__(self, packager: LivePackager, directory: Path, *, ephemeral: bool) -> None:
+    def __init__(
+        self,
+        packager: LivePackager,
+        directory: Path,
+        *,
+        ephemeral: bool,
+        observe_write_s: Callable[[float], None] | None = None,
+    ) -> None:
         self._packager = packager
-        self._directory = DiskDirectory(directory)
+        self._directory = DiskDirectory(directory, observe_write_s)
         self._ephemeral = ephemeral
         self._changed = asyncio.Event()
         self._round: asyncio.Future[None] | None = None

@@ -39,6 +39,8 @@ logger = structlog.get_logger(__name__)
 COMPONENT_BACKOFF = Backoff(first_s=0.5, most_s=10.0)
 RESTART_APART_S = 10  # restarts further apart than this begin with different discontinuity sequences
 MAX_FIRST_DISCONTINUITY_SEQUENCE = 512
+# From a page cache that takes a segment at once to a network file system in trouble.
+WRITE_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class StreamPipeline:
         self.timeline = Timeline(start_90k=time.time_ns() * 9 // 100_000)
         self.presentation: Presentation | None = None
         self.disk: DiskOutput | None = None
+        self.segment_writes_s = Histogram(WRITE_BOUNDS_S)  # only one thread at a time observes
         self.ingest: Ingest | None = None
         self.meter = FlowMeter()
         self.totals = IngestTotals()
@@ -191,7 +194,12 @@ class StreamPipeline:
         self.presentation = presentation
         if settings.hls_dir is not None:
             directory = settings.hls_dir / self.spec.code
-            disk = DiskOutput(presentation.packager, directory, ephemeral=settings.hls_ephemeral)
+            disk = DiskOutput(
+                presentation.packager,
+                directory,
+                ephemeral=settings.hls_ephemeral,
+                observe_write_s=self.segment_writes_s.observe,
+            )
             self.disk = disk
             self._output_tasks.append(self._supervised("hls-files", disk.run))
         self._output_tasks.append(self._supervised("packager", lambda: self._package(presentation)))
