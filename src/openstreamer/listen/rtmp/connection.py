@@ -246,7 +246,7 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         self._service.statistics.publishing -= 1
         if not task.cancelled() and (err := task.exception()) is not None:
             logger.error("publish_failed", stream=slot.code, peer=self.peer, exc_info=err)
-        reason = self._source.failure if self._source is not None else None
+        reason = slot.eviction or (self._source.failure if self._source is not None else None)
         logger.info("publish_ended", stream=slot.code, peer=self.peer, reason=str(reason or "stopped"))
         self._leave()
 
