@@ -84,7 +84,7 @@ class StreamRoutes:
                 name=f"{method.lower()}_stream",
                 summary="Create a stream or change the given fields",
                 description=f"{note}Null clears a field. {READ_ONLY_NOTE}",
-                **answers("StreamBody", 400, 412, 413, 503, created=True),
+                **answers("StreamBody", 400, 404, 412, 413, 503, created=True),
                 openapi_extra=takes_json("StreamPatch"),
             )
         router.add_api_route(
