@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -188,3 +189,14 @@ def test_cancelling_leaves_nothing(
 
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main())
+
+
+async def test_a_lookup_that_gets_no_thread_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    resolver = SystemResolver(max_lookups=1)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for _ in range(2):  # the second one would wait for the place of the first
+        with pytest.raises(OSError, match="no thread left"):
+            await resolver.resolve("localhost", 80)

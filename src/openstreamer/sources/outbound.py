@@ -189,7 +189,11 @@ class SystemResolver:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, found, problem)
 
-        threading.Thread(target=look_up, name="dns", daemon=True).start()
+        try:
+            threading.Thread(target=look_up, name="dns", daemon=True).start()
+        except RuntimeError as err:  # no more threads: nobody would give the place back
+            self._free.release()
+            raise OSError(errno.EAGAIN, "the machine has no thread left to look a name up") from err
         return await answer
 
 
