@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-import threading
 import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
