@@ -98,6 +98,62 @@ def test_a_pause_under_two_seconds_stays_a_pause() -> None:
     assert timeline.jumps == 0
 
 
+@pytest.mark.parametrize("seconds_apart", [2.1, 4, 5])
+def test_the_pictures_of_a_slow_camera_are_no_jumps(seconds_apart: float) -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    step_90k = round(seconds_apart * 90_000)
+    frames = timeline.map([video(7_000 + number * step_90k, key=True) for number in range(6)])
+    assert [frame.dts_90k - START for frame in frames] == [number * step_90k for number in range(6)]
+    assert (timeline.jumps, timeline.epoch) == (0, 1)
+    assert timeline.usual_step_s(VIDEO.id) == step_90k / 90_000
+
+
+@pytest.mark.parametrize(
+    "times_s",
+    [
+        pytest.param([0, 0.04, 0.08, 3], id="a usual camera"),
+        pytest.param([0, 4, 8, 5], id="backwards"),
+        pytest.param([0, 4, 8, 16], id="too far"),
+        pytest.param([0, 2.1, 4.2, 7.2], id="another pace"),
+        pytest.param([0, 6], id="too slow"),
+    ],
+)
+def test_a_step_that_is_not_the_pace_of_a_slow_camera_is_a_jump(times_s: list[float]) -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    timeline.map([video(round(at_s * 90_000), key=True) for at_s in times_s[:-1]])
+    assert timeline.jumps == 0
+    (frame,) = timeline.map([video(round(times_s[-1] * 90_000), key=True)])
+    assert (timeline.jumps, frame.epoch) == (1, 2)
+
+
+def test_a_slow_camera_is_followed_again_after_a_picture_was_lost() -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    timeline.map([video(round(at_s * 90_000), key=True) for at_s in (0, 4, 8, 16, 20, 24)])
+    assert timeline.jumps == 1
+
+
+def test_sound_does_not_step_over_two_seconds() -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    timeline.map([audio(0), audio(round(2.5 * 90_000))])
+    assert timeline.jumps == 1
+
+
+def test_the_usual_step_is_known_of_the_present_source_and_outlasts_a_pause() -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    assert timeline.usual_step_s(VIDEO.id) is None
+    timeline.map([video(0, key=True), video(3600, key=False)])
+    assert timeline.usual_step_s(VIDEO.id) is None
+    timeline.map([video(7200, key=False), video(7200 + 170_000, key=False)])
+    assert timeline.usual_step_s(VIDEO.id) == 0.04
+    timeline.begin_epoch()
+    assert timeline.usual_step_s(VIDEO.id) is None
+
+
 def test_millisecond_stamps_become_exact_sample_times() -> None:
     timeline = Timeline(START)
     timeline.begin_epoch()

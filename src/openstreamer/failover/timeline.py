@@ -11,6 +11,7 @@ from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 
 JUMP_90K = 2 * 90_000  # a step over 2 s is a restarted clock, not a late frame (DESIGN 5)
+SLOWEST_PACE_90K = 5 * 90_000  # unless a camera takes a picture that seldom; the packager's longest frame
 DEFAULT_VIDEO_STEP_90K = 3_600  # 25 fps, until the first real step is known
 LATEST_PICTURE_90K = 20 * 90_000  # after its decoding: 16 reordered pictures of a slow camera
 LONGEST_VIDEO_STEP_90K = 45_000  # what one frame may claim as its duration at the end of a source
@@ -19,7 +20,18 @@ LONGEST_VIDEO_STEP_90K = 45_000  # what one frame may claim as its duration at t
 class _TrackClock:
     """What the timeline remembers of one track."""
 
-    __slots__ = ("end_out", "grid", "last_in", "last_out", "offset", "samples", "step", "track")
+    __slots__ = (
+        "end_out",
+        "grid",
+        "last_in",
+        "last_out",
+        "offset",
+        "pace_before",
+        "pace_in",
+        "samples",
+        "step",
+        "track",
+    )
 
     def __init__(self, track: Track, offset: int) -> None:
         self.track = track
@@ -28,6 +40,8 @@ class _TrackClock:
         self.last_out: int | None = None
         self.end_out = 0
         self.step = DEFAULT_VIDEO_STEP_90K
+        # The newest two distances of frames in this epoch, on the source's clock; 0: none yet.
+        self.pace_in = self.pace_before = 0
         self.grid: FrameGrid | None = None
         self.samples: SampleClock | None = None
         self.describe(track)
@@ -39,6 +53,18 @@ class _TrackClock:
             self.grid = FrameGrid(track.video.frame_rate)
         else:
             self.samples = SampleClock(track.audio.timescale)
+
+    def begin_epoch(self) -> None:
+        """What comes next is on another clock, and may have another pace."""
+        self.last_in = None
+        self.pace_in = self.pace_before = 0
+
+    def keeps_pace(self, step_90k: int) -> bool:
+        """Whether a step that is long enough for a jump is only that of a slow camera: about as long as the
+        one before it, or the first one there is."""
+        if not self.track.is_video or not 0 < step_90k <= SLOWEST_PACE_90K:
+            return False
+        return not self.pace_in or 4 * step_90k <= 5 * self.pace_in
 
 
 class Timeline:
@@ -66,8 +92,16 @@ class Timeline:
         self.epoch += 1
         self._offset = None
         for clock in self._tracks.values():
-            clock.last_in = None
+            clock.begin_epoch()
         return self.epoch
+
+    def usual_step_s(self, track_id: int) -> float | None:
+        """How far apart the frames of a track of the present source are: the lesser of the last two
+        distances, since one alone may be a pause. ``None`` while two of them are not known."""
+        clock = self._tracks.get(track_id)
+        if clock is None or not clock.pace_before:
+            return None
+        return min(clock.pace_in, clock.pace_before) / 90_000
 
     def map(self, frames: list[Frame]) -> list[Frame]:
         """Give ``frames`` stream time and epoch, in place. Frames that would repeat time already covered
@@ -81,10 +115,14 @@ class Timeline:
         last_in = clock.last_in
         if last_in is None:
             clock.offset = self._anchor(dts_in)
-        elif clock.offset != self._offset:
-            self._follow(clock, dts_in)
-        elif not -JUMP_90K <= dts_in - last_in <= JUMP_90K:
-            self._jump(clock, dts_in)
+        else:
+            step = dts_in - last_in
+            if clock.offset != self._offset:
+                self._follow(clock, dts_in)
+            elif not -JUMP_90K <= step <= JUMP_90K and not clock.keeps_pace(step):
+                self._jump(clock, dts_in)
+            if 0 < step <= SLOWEST_PACE_90K:
+                clock.pace_before, clock.pace_in = clock.pace_in, step
         clock.last_in = dts_in
         placed = self._place_video if frame.track.is_video else self._place_audio
         if not placed(clock, frame, clock.offset):

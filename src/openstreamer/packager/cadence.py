@@ -48,12 +48,13 @@ def frame_duration_s(deltas_90k: Sequence[int], declared_rate: Fraction | None) 
 
 class VideoPace:
     """How long sound may be ahead of video that is not silent: ``patience_90k``. Two holes of about the same
-    length one after the other are no holes, but the pictures of a slow camera."""
+    length one after the other are no holes, but the pictures of a slow camera; nor is the distance of the
+    first two pictures one, so the second picture is waited for as long as for any."""
 
     __slots__ = ("_before_90k", "_distance_90k", "patience_90k")
 
     def __init__(self) -> None:
-        self.patience_90k = SILENCE_90K
+        self.patience_90k = LONGEST_PATIENCE_90K
         self._before_90k: int | None = None
         self._distance_90k = 0
 
@@ -62,7 +63,8 @@ class VideoPace:
         before, self._before_90k = self._before_90k, dts_90k
         if before is None:
             return
-        distance, self._distance_90k = self._distance_90k, dts_90k - before
+        newest = dts_90k - before
+        distance, self._distance_90k = self._distance_90k or newest, newest
         if distance > SILENCE_90K or self.patience_90k > SILENCE_90K:
             usual = min(distance, self._distance_90k) * 5 // 4
             self.patience_90k = max(SILENCE_90K, min(usual, LONGEST_PATIENCE_90K))
