@@ -145,13 +145,15 @@ def test_sound_does_not_step_over_two_seconds() -> None:
 def test_the_usual_step_is_known_of_the_present_source_and_outlasts_a_pause() -> None:
     timeline = Timeline(START)
     timeline.begin_epoch()
+    assert timeline.usual_step_s(VIDEO.id) == 0
+    timeline.map([video(0, key=True)])
     assert timeline.usual_step_s(VIDEO.id) is None
-    timeline.map([video(0, key=True), video(3600, key=False)])
-    assert timeline.usual_step_s(VIDEO.id) is None
-    timeline.map([video(7200, key=False), video(7200 + 170_000, key=False)])
+    timeline.map([video(3600, key=False)])
+    assert timeline.usual_step_s(VIDEO.id) == 0.04
+    timeline.map([video(3600 + 170_000, key=False)])
     assert timeline.usual_step_s(VIDEO.id) == 0.04
     timeline.begin_epoch()
-    assert timeline.usual_step_s(VIDEO.id) is None
+    assert timeline.usual_step_s(VIDEO.id) == 0
 
 
 def test_millisecond_stamps_become_exact_sample_times() -> None:

@@ -123,6 +123,57 @@ def test_an_input_says_how_old_its_last_frame_is_and_how_many_come() -> None:
     run_virtual(scenario)
 
 
+class SlowCamera(ScriptedSource):
+    """A picture every four seconds, and no sound, for ``count`` pictures; then nothing."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__([[video(n * 4 * 90_000, key=True)] for n in range(count)], tracks=(VIDEO,))
+        self._sent = 0
+
+    async def receive(self) -> list[Frame]:
+        await asyncio.sleep(4 if self._sent else 0)
+        self._sent += 1
+        return await super().receive()
+
+
+@pytest.mark.parametrize("pulled", [True, False], ids=["pulled", "published"])
+def test_a_slow_camera_becomes_active_once_and_stays_so_until_it_is_silent(pulled: bool) -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        camera = SlowCamera(12)
+
+        async def open_camera(_: object) -> ScriptedSource:
+            return camera
+
+        spec = Stream.model_validate({"code": "news", "inputs": [{"url": "test://", "priority": 0}]})
+        settings = MediaSettings.of(GlobalConfig())
+        stream = (
+            StreamPipeline(spec, settings, open_camera, Histogram((1.0,)), loop.now_ns)
+            if pulled
+            else pipeline(loop)
+        )
+        await stream.start()
+        publishing = loop.create_task(asyncio.sleep(0) if pulled else publish(stream, camera))
+        seen: list[str] = []
+        for _ in range(70):
+            await tick(stream, loop, 1)
+            runtime = stream.runtime(loop.now_ns())
+            seen.append(f"{runtime.status} {runtime.inputs[0].status}")
+        assert [seen[n] for n in range(70) if not n or seen[n] != seen[n - 1]] == [
+            "degraded active",
+            "active active",
+            "degraded degraded",
+        ]
+        assert 4 <= seen.index("active active") <= 8  # its second picture ends the first part
+        assert 44 + 9 <= seen.index("degraded degraded") <= 44 + 11
+        assert ["silent for 10 s" in failure.message for failure in stream.ingest.failures][:1] == [True]  # type: ignore[union-attr]
+        assert camera.closed is pulled
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+        await stream.stop()
+
+    run_virtual(scenario)
+
+
 def test_the_frame_rate_is_measured() -> None:
     hub, meter = Hub(), FlowMeter()
     assert meter.frame_rate(VIDEO.id) is None

@@ -97,11 +97,13 @@ class Timeline:
 
     def usual_step_s(self, track_id: int) -> float | None:
         """How far apart the frames of a track of the present source are: the lesser of the last two
-        distances, since one alone may be a pause. ``None`` while two of them are not known."""
+        distances, since one alone may be a pause. ``None`` after a single frame, 0 before it."""
         clock = self._tracks.get(track_id)
-        if clock is None or not clock.pace_before:
+        if clock is None or clock.last_in is None:
+            return 0.0
+        if not clock.pace_in:
             return None
-        return min(clock.pace_in, clock.pace_before) / 90_000
+        return min(clock.pace_in, clock.pace_before or clock.pace_in) / 90_000
 
     def map(self, frames: list[Frame]) -> list[Frame]:
         """Give ``frames`` stream time and epoch, in place. Frames that would repeat time already covered

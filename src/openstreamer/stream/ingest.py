@@ -20,13 +20,13 @@ from openstreamer.media.errors import SourceEnded, SourceError, SourceReplaced, 
 from openstreamer.media.frame import Frame
 from openstreamer.sources.base import Source, SourceStatistics, patience_of
 from openstreamer.stream.histogram import Histogram
+from openstreamer.stream.liveness import FIRST_FRAME_DEADLINE_S, silence_limit_s
 from openstreamer.stream.pace import Pace
 from openstreamer.stream.publish import PublishPoint
 from openstreamer.stream.tasks import Backoff
 
 logger = structlog.get_logger(__name__)
 
-FIRST_FRAME_DEADLINE_S = 5.0  # two long GOPs: a source that opens and yields nothing is no source (DESIGN 5)
 RETRY = Backoff(first_s=1.0, most_s=30.0)
 ERRORS_KEPT = 5
 HOLD_STEP_S = 0.5  # while frames are held back, the input is said to live that often
@@ -68,7 +68,7 @@ class Ingest:
     """The runner of one input.
 
     Exactly one of ``open_source`` (pull inputs) and ``point`` (``publish://``) is given. ``silence_s`` is how
-    long a pulled source may deliver nothing before it is opened again.
+    long a pulled source may deliver nothing before it is opened again, unless its media comes more seldom.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class Ingest:
                             touch(now_ns)
                         now_s = loop.time()
                         if now_s >= recheck_at_s:
-                            silence_s = max(self.silence_s, patience_of(source))
+                            silence_s = max(self.silence_limit_s, patience_of(source))
                             recheck_at_s = now_s + silence_s / SILENCE_CHECKS
                             deadline.reschedule(recheck_at_s + silence_s)
                         frames = await source.receive()
@@ -240,10 +240,22 @@ class Ingest:
         if slot is None or source is not slot.source:
             return
         silent_since_ns = slot.last_frame_ns
-        if now_ns - silent_since_ns > self.silence_s * 1e9 and silent_since_ns != self._noticed_silence_ns:
+        limit_s = self.silence_limit_s
+        if now_ns - silent_since_ns > limit_s * 1e9 and silent_since_ns != self._noticed_silence_ns:
             self._noticed_silence_ns = silent_since_ns
-            words = self.damage or f"connected, but silent for {self.silence_s:g} s"
+            words = self.damage or f"connected, but silent for {limit_s:g} s"
             self._note("stalled", f"{source.protocol}: {words}")
+
+    def usual_step_s(self, track_id: int) -> float | None:
+        """How far apart the frames of a track come; ``None`` after a single one, 0 before it."""
+        return self._timeline.usual_step_s(track_id)
+
+    @property
+    def silence_limit_s(self) -> float:
+        """For how long nothing at all may come of the present source before it counts as silent."""
+        tracks = self.source.tracks if self.source is not None else ()
+        steps_s = [self.usual_step_s(track.id) for track in tracks]
+        return silence_limit_s(self.silence_s, [step_s for step_s in steps_s if step_s != 0])
 
     @property
     def damage(self) -> str | None:

@@ -10,6 +10,7 @@ from openstreamer.config.urls import redact_url
 from openstreamer.hub import Hub, TrackFlow
 from openstreamer.media.track import Track
 from openstreamer.stream.ingest import Ingest
+from openstreamer.stream.liveness import silence_limit_s
 from openstreamer.stream.status import (
     ErrorEntry,
     InputRuntime,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from openstreamer.stream.pipeline import StreamPipeline
 
 OUTPUT_WINDOW_NS = 3_000_000_000  # nine parts: an output that made none of them stands still
+OUTPUT_PARTS_WAITED = 2.5  # a part of a slow camera lasts as long as its picture
 METER_SAMPLES = 6  # one a second: rates are means over about five seconds
 STANDSTILL_NS = METER_SAMPLES * 1_000_000_000  # what was before it is no part of a mean after it
 
@@ -72,7 +74,12 @@ def _flowing_kbps(track: Track, pipeline: "StreamPipeline", now_ns: int) -> int:
     ingest, flow = pipeline.ingest, pipeline.hub.flows.get(track.id)
     if ingest is None or ingest.source is None or flow is None:
         return 0
-    return 0 if _is_silent(flow, now_ns, int(ingest.silence_s * 1e9)) else pipeline.meter.kbps(track.id)
+    return 0 if _is_silent(flow, now_ns, _track_window_ns(track, ingest)) else pipeline.meter.kbps(track.id)
+
+
+def _track_window_ns(track: Track, ingest: Ingest) -> int:
+    """How old the newest frame of a track may be."""
+    return int(silence_limit_s(ingest.silence_s, [ingest.usual_step_s(track.id)]) * 1e9)
 
 
 def _unix_time(at_ns: int | None, now_ns: int) -> datetime | None:
@@ -107,6 +114,7 @@ def observe(pipeline: "StreamPipeline") -> Observation:
     if ingest is None:
         seen.input_problem = "no input is configured"
     else:
+        seen.track_window_ns = {track.kind.value: _track_window_ns(track, ingest) for track in hub.tracks}
         seen.waits_for_publisher = ingest.waits_for_publisher
         seen.input_problem = ingest.problem
         seen.damage = ingest.damage
@@ -117,6 +125,8 @@ def observe(pipeline: "StreamPipeline") -> Observation:
     presentation = pipeline.presentation
     if presentation is not None:
         seen.output_progress_ns["hls"] = presentation.last_part_at_ns
+        part_s = presentation.packager.part_target_s or 0.0
+        seen.output_window_ns["hls"] = int(OUTPUT_PARTS_WAITED * part_s * 1e9)
     if pipeline.disk is not None and pipeline.disk.disk_error is not None:
         seen.outputs_impaired.append(f"HLS on disk: {pipeline.disk.disk_error}")
     if pipeline.window_is_cut:
@@ -156,7 +166,7 @@ def input_runtime(ingest: Ingest, pipeline: "StreamPipeline", now_ns: int) -> In
     shown.dropped_frames, shown.reconnects = statistics.dropped_frames, statistics.reconnects
     shown.tracks = [_input_track(track, pipeline, now_ns) for track in source.tracks]
     shown.bitrate_kbps = sum(track.bitrate_kbps for track in shown.tracks)
-    fresh = newest_ns is not None and now_ns - newest_ns <= pipeline.settings.silence_s * 1e9
+    fresh = newest_ns is not None and now_ns - newest_ns <= ingest.silence_limit_s * 1e9
     shown.status = InputStatus.ACTIVE if fresh else InputStatus.DEGRADED
     return shown
 
