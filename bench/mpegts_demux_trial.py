@@ -37,6 +37,16 @@ def mux(frames: list[Frame], demuxer: MpegTsDemuxer) -> None:
         muxer.mux(frames[start : start + 3])
 
 
+def demux_costs_us() -> dict[int, list[float]]:
+    """CPU time per packet in each round, by the size of the reads."""
+    data = transport_stream()
+    packets = demux(data, READ_SIZES[0])[1].statistics.packets
+    return {
+        size: [_timed(partial(demux, data, size)) / packets * 1e6 for _ in range(ROUNDS)]
+        for size in READ_SIZES
+    }
+
+
 def main() -> None:
     """Print CPU time per packet and per stream-second, the best of some rounds."""
     data = transport_stream()

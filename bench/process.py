@@ -86,11 +86,9 @@ class Server:
             body: bytes = answer.read()
         return body
 
-    def add_stream(self, code: str) -> None:
-        """A stream that waits for a publisher."""
-        self._post(
-            f"/streams/{code}", json.dumps({"inputs": [{"url": "publish://", "priority": 0}]}).encode()
-        )
+    def add_stream(self, code: str, url: str = "publish://") -> None:
+        """A stream with this input; without one it waits for a publisher."""
+        self._post(f"/streams/{code}", json.dumps({"inputs": [{"url": url, "priority": 0}]}).encode())
 
     def write_files(self, directory: Path) -> None:
         """Let all streams write their HLS files below ``directory``."""
@@ -106,8 +104,12 @@ class Server:
 
     def status(self, code: str) -> str:
         """The status of a stream."""
-        data: dict[str, Any] = json.loads(self.get(f"/streams/{code}"))["data"]
-        return str(data["runtime"]["status"])
+        return str(self.runtime(code)["status"])
+
+    def runtime(self, code: str) -> dict[str, Any]:
+        """What the server says of a running stream."""
+        runtime: dict[str, Any] = json.loads(self.get(f"/streams/{code}"))["data"]["runtime"]
+        return runtime
 
     def loop_lag(self) -> dict[float, float]:
         """How many looks at the event loop found it at most so late, by that bound in seconds."""
@@ -185,6 +187,11 @@ def running_load(module: str, *arguments: str) -> Iterator[Load]:
 def publisher(server: Server, clip: Path, codes: Sequence[str], *extra: str) -> AbstractContextManager[Load]:
     """All of ``codes`` published from one process."""
     return running_load("bench.publisher", server.rtmp, str(clip), *codes, *extra)
+
+
+def ts_sender(clip: Path, *arguments: str) -> AbstractContextManager[Load]:
+    """Transport streams over UDP or HTTP, see :mod:`bench.ts_sender`."""
+    return running_load("bench.ts_sender", str(clip), *arguments)
 
 
 def viewers(http: str, code: str, kind: str, count: int) -> AbstractContextManager[Load]:

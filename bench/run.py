@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import scenarios
+from bench import pulling, scenarios
 from bench.clip import cached_clip, load_clip
 from bench.first_picture import first_picture
 from bench.nginx import is_installed
@@ -21,7 +21,10 @@ from bench.results import Results
 
 RESULTS = Path(__file__).parent / "results"
 TABLE_COLUMNS = 140
-GROUPS = ("start", "idle", "first-frame", "first-picture", "publishers", "viewers", "nginx")
+GROUPS = (
+    *("start", "idle", "first-frame", "first-picture", "publishers", "viewers", "nginx"),
+    *("pulling", "pulling-memory", "demuxer"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             publishers=tuple(options.publishers),
             classic_viewers=tuple(options.viewers),
             ll_viewers=tuple(options.ll_viewers),
+            pulled_kinds=tuple(options.pulled),
         )
         for title, step in _steps(plan, results, options.only):
             console.print(f"[bold]{title}[/]")
@@ -71,6 +75,12 @@ def _steps(
             if is_installed()
             else []
         ),
+        *(
+            ("pulling", f"pulling: {kind}", partial(pulling.pulling, plan, results, kind))
+            for kind in plan.pulled_kinds
+        ),
+        ("pulling-memory", "memory of pulling", partial(pulling.memory, plan, results)),
+        ("demuxer", "demuxer", partial(pulling.demuxing, results)),
     ]
     return [(title, step) for group, title, step in steps if group in only]
 
@@ -83,4 +93,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--publishers", type=int, nargs="+", default=(1, 20, 60), metavar="N")
     parser.add_argument("--viewers", type=int, nargs="*", default=(100, 400), metavar="N")
     parser.add_argument("--ll-viewers", type=int, nargs="*", default=(100,), metavar="N")
+    parser.add_argument(
+        "--pulled", nargs="*", choices=scenarios.PULLED_KINDS, default=scenarios.PULLED_KINDS, help="inputs"
+    )
     return parser.parse_args(arguments)

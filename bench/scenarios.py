@@ -24,6 +24,7 @@ TARGET_VIEWER_MS = 0.2
 TARGET_STREAM_MB = 15.0
 TARGET_IDLE_MB = 80.0
 TARGET_READY_S = 1.5
+PULLED_KINDS = ("http-ts", "udp", "multicast", "hls-ts", "hls-fmp4", "ll-hls", "file-mp4", "file-ts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Plan:
     publishers: tuple[int, ...] = (1, 20, 60)
     classic_viewers: tuple[int, ...] = (100, 400)
     ll_viewers: tuple[int, ...] = (100,)
+    pulled_kinds: tuple[str, ...] = PULLED_KINDS
     starts: int = 5
     latency_s: float = 15.0
 
@@ -69,7 +71,7 @@ def idle(plan: Plan, results: Results) -> None:
     """A server without streams."""
     with running_server(plan.new_directory(), "--no-demo") as server:
         time.sleep(SETTLE_S)
-        samples = [_cpu_ms_per_s(server.pid, plan.window_s / 2) for _ in range(2)]
+        samples = [cpu_ms_per_s(server.pid, plan.window_s / 2) for _ in range(2)]
     results.add("idle", "CPU", "ms/s", samples)
 
 
@@ -89,7 +91,7 @@ def publishing(plan: Plan, results: Results, count: int) -> None:
             load.started()
             time.sleep(WINDOW_FULL_S)
             lag_before = server.loop_lag()
-            samples = [_cpu_ms_per_s(server.pid, plan.window_s) / count for _ in range(plan.windows)]
+            samples = [cpu_ms_per_s(server.pid, plan.window_s) / count for _ in range(plan.windows)]
             lag = _lag_percentiles_ms(lag_before, server.loop_lag())
             full_mb = rss_mb(server.pid)
             active = sum(server.status(code) == "active" for code in codes)
@@ -129,7 +131,7 @@ def watching(plan: Plan, results: Results) -> None:
         with publisher(server, plan.clip, ["watched"]) as load:
             load.started()
             time.sleep(WARM_UP_S)
-            base = _cpu_ms_per_s(server.pid, plan.window_s)
+            base = cpu_ms_per_s(server.pid, plan.window_s)
             for count in plan.classic_viewers:
                 _watch(plan, results, server, "classic", count, base)
             for count in plan.ll_viewers:
@@ -176,7 +178,7 @@ def _measure_viewers(
 ) -> None:
     watchers.started()
     time.sleep(WARM_UP_S)
-    cpu = [(_cpu_ms_per_s(pid, plan.window_s) - base) / count for _ in range(plan.windows)]
+    cpu = [(cpu_ms_per_s(pid, plan.window_s) - base) / count for _ in range(plan.windows)]
     said = watchers.stop()
     results.add(group, "CPU", "ms per viewer-second", cpu, target)
     results.add(group, "playlists", "per viewer-second", [said["playlists_per_viewer_s"]])
@@ -185,7 +187,8 @@ def _measure_viewers(
     results.add(group, "segments missed", "", [said["missed"]], 0)
 
 
-def _cpu_ms_per_s(pid: int, window_s: float) -> float:
+def cpu_ms_per_s(pid: int, window_s: float) -> float:
+    """The CPU time of a process in the coming ``window_s``."""
     began_ns, cpu_began_ns = time.monotonic_ns(), cpu_ns(pid)
     time.sleep(window_s)
     cpu_used_ns = cpu_ns(pid) - cpu_began_ns
