@@ -42,6 +42,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now_s
 
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass without doing anything, as a process does that is stopped."""
+        self._advance(seconds)
+
     def now_ns(self) -> int:
         """The same clock in nanoseconds."""
         return round(self._now_s * 1e9)

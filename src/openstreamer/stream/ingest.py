@@ -23,6 +23,7 @@ from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.liveness import FIRST_FRAME_DEADLINE_S, silence_limit_s
 from openstreamer.stream.pace import Pace
 from openstreamer.stream.publish import PublishPoint
+from openstreamer.stream.silence import SilenceDeadline
 from openstreamer.stream.tasks import Backoff
 
 logger = structlog.get_logger(__name__)
@@ -164,7 +165,7 @@ class Ingest:
         pulls = self.point is None
         first_frame_s = max(FIRST_FRAME_DEADLINE_S, patience_of(source))
         try:
-            async with asyncio.timeout(first_frame_s if pulls else None) as deadline:
+            async with SilenceDeadline(first_frame_s if pulls else None) as deadline:
                 frames = await source.receive()
                 timeline.begin_epoch()
                 due_ns(timeline.end_90k, self._clock_ns())  # what the first batch spans is part of the burst
