@@ -31,7 +31,8 @@ def test_segments_last_from_picture_to_picture_and_playlists_keep_every_rule(
     stream = MadeStream(seconds=60, fps=fps, gop=1, stamps_ms=True)
     watched = on_the_timeline(stream if sound else replace(stream, audio=None))
     assert watched.checker.problems == []
-    assert watched.presentation.packager.target_duration_s >= watched.presentation.packager.part_target_s
+    packager = watched.presentation.packager
+    assert packager.target_duration_s >= (packager.part_target_s or 99)
     assert len(watched.video) == 60 * fps - 1
     for segment in [*watched.video, *watched.audio]:
         assert not segment.gap

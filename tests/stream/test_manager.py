@@ -348,20 +348,20 @@ def test_a_record_that_changes_during_a_pass_is_applied_as_it_is_then() -> None:
     on_node(scenario)
 
 
-def test_a_change_of_hls_settings_makes_the_playlists_anew_and_leaves_the_input_alone() -> None:
+def test_playlists_and_input_go_on_through_a_change_of_hls_settings() -> None:
     async def scenario(node: Node) -> None:
         node.store.put("news")
         await node.manager.apply("news")
         await asyncio.sleep(3)
-        before = node.manager.presentation("news")
+        presentation = node.manager.presentation("news")
+        assert presentation is not None
         node.change_live_window(20)
         await node.manager.apply_all()
+        parts_before = presentation.parts_total
         await asyncio.sleep(3)
-        after = node.manager.presentation("news")
-        assert before is not None
-        assert after is not None
-        assert before.closed
-        assert after.parts_total > 0
+        assert node.manager.presentation("news") is presentation
+        assert presentation.packager.options.window_segments == 20
+        assert presentation.parts_total > parts_before
         assert [source.open for source in node.sources] == [True]
         assert status_of(node, "news") is StreamStatus.ACTIVE
 

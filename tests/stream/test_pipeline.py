@@ -1,14 +1,16 @@
 """The running parts of one stream: what a source sent last is delivered, to viewers and to the disk."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from openstreamer.config.models import GlobalConfig, Stream
+from openstreamer.config.models import GlobalConfig, Protocols, Stream
 from openstreamer.media.track import TrackKind
 from openstreamer.packager.presentation import Presentation
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.pipeline import MediaSettings, StreamPipeline
+from tests.support.hls_checker import HlsChecker
 from tests.support.hls_playlist import parse
 from tests.support.made_streams import MadeStream
 from tests.support.mp4_reader import samples
@@ -62,17 +64,24 @@ async def test_what_a_source_sent_last_is_packaged_before_its_segment_is_closed(
         await pipeline.stop()
 
 
-async def test_numbers_go_on_when_a_setting_makes_the_playlists_anew(pipeline: StreamPipeline) -> None:
+async def test_numbers_go_on_when_delivery_was_switched_off_and_on(pipeline: StreamPipeline) -> None:
     long = MadeStream(seconds=20, audio=None)
     frames = long.frames()
     numbers: list[tuple[int, int]] = []
+    on = pipeline.spec
+    off = on.model_copy(update={"protocols": Protocols(dash=True)})
+
+    def served_now() -> Presentation | None:
+        return pipeline.presentation
+
     await pipeline.start()
     try:
         with pipeline.hub.writer() as writer:
-            for segment_s, first, end in ((2.0, 0, 150), (6.0, 150, 400), (0.5, 400, 600)):
-                config = GlobalConfig.model_validate({"publisher": {"hls": {"live_segment_sec": segment_s}}})
-                await pipeline.adopt(pipeline.spec, MediaSettings.of(config))
-                presentation = pipeline.presentation
+            for first, end in ((0, 150), (150, 400), (400, 600)):
+                await pipeline.adopt(off, pipeline.settings)
+                assert served_now() is None
+                await pipeline.adopt(on, pipeline.settings)
+                presentation = served_now()
                 assert presentation is not None
                 assert await until(lambda: pipeline.hub.statistics.readers == 1)
                 # The reload that a player of the playlist before is waiting with is answered.
@@ -88,6 +97,85 @@ async def test_numbers_go_on_when_a_setting_makes_the_playlists_anew(pipeline: S
                 numbers.append((video.segment.msn, video.segment.opening.discontinuity_sequence))
     finally:
         await pipeline.stop()
+
+
+def hls(**fields: object) -> MediaSettings:
+    return MediaSettings.of(GlobalConfig.model_validate({"publisher": {"hls": fields}}))
+
+
+async def test_a_viewer_waits_through_a_change_of_the_segments_length_and_misses_no_frame(
+    pipeline: StreamPipeline, tmp_path: Path
+) -> None:
+    long = MadeStream(seconds=40, audio=None)
+    frames = long.frames()
+    checker = HlsChecker(target_may_grow=True)
+    loop = asyncio.get_running_loop()
+    await pipeline.start()
+    try:
+        presentation = pipeline.presentation
+        assert presentation is not None
+        assert await until(lambda: pipeline.hub.statistics.readers == 1)
+        with pipeline.hub.writer() as writer:
+            writer.write(frames[:300], long.tracks, 0)
+            text = await playlist_text(presentation)
+            first = parse(text).media_sequence
+            for segment_s, end in ((6, 700), (0.5, 1000), (2, 1200)):
+                checker.feed("video.m3u8", 0, text)
+                next_msn = parse(text).newest[0] + 1
+                waiting = loop.create_task(playlist_text(presentation, _HLS_msn=str(next_msn)))
+                assert await until(lambda: presentation.waiting == 1)
+                await pipeline.adopt(pipeline.spec, hls(dir=str(tmp_path), live_segment_sec=segment_s))
+                assert pipeline.presentation is presentation
+                assert presentation.waiting == 1
+                for frame in frames[pipeline.hub.end : end]:
+                    writer.write([frame], long.tracks, 0)
+                text = await waiting
+                assert await until(lambda: pipeline.hub.capacity_used == 0)
+        checker.feed("video.m3u8", 0, text)
+        pipeline.tick(1)
+        assert checker.problems == []
+        assert presentation.packager.video is not None
+        closed = presentation.packager.video.window.closed
+        assert {segment.opening.discontinuity_sequence for segment in closed} == {
+            closed[0].opening.discontinuity_sequence
+        }
+        durations_s = [round(segment.duration_s, 1) for segment in closed]
+        assert closed[0].msn > first
+        assert (max(durations_s), min(durations_s[:-1])) == (6, 1)  # key frames come every second
+        assert served(presentation)[-600:] == [frame.payload for frame in frames[-600:]]
+    finally:
+        await pipeline.stop()
+
+
+async def playlist_text(presentation: Presentation, **query: str) -> str:
+    """The video's playlist as a player gets it."""
+    response = await presentation.fetch("video.m3u8", query)
+    return b"".join(response.chunks).decode()
+
+
+async def test_files_move_to_another_directory_and_players_of_the_server_notice_nothing(
+    pipeline: StreamPipeline, tmp_path: Path
+) -> None:
+    frames = MADE.frames()
+    await pipeline.start()
+    try:
+        presentation = pipeline.presentation
+        assert presentation is not None
+        assert await until(lambda: pipeline.hub.statistics.readers == 1)
+        with pipeline.hub.writer() as writer:
+            writer.write(frames, MADE.tracks, 0)
+            assert await until((tmp_path / "news" / "index.m3u8").exists)
+            await pipeline.adopt(pipeline.spec, hls(dir=str(tmp_path / "other")))
+            assert pipeline.presentation is presentation
+            assert await until((tmp_path / "other" / "news" / "index.m3u8").exists)
+            assert not (tmp_path / "news").exists()
+            await pipeline.adopt(pipeline.spec, hls(dir=str(tmp_path / "other"), live_ephemeral=False))
+            await pipeline.adopt(pipeline.spec, hls())
+            assert pipeline.disk is None
+            assert pipeline.dead_components() == []
+    finally:
+        await pipeline.stop()
+    assert (tmp_path / "other" / "news" / "index.m3u8").exists()
 
 
 def playlist_numbers(text: str) -> tuple[int, int]:

@@ -176,7 +176,7 @@ class DiskOutput:
     ) -> None:
         self._packager = packager
         self._directory = DiskDirectory(directory, observe_write_s)
-        self._ephemeral = ephemeral
+        self.ephemeral = ephemeral
         self._changed = asyncio.Event()
         self._round: asyncio.Future[None] | None = None
 
@@ -204,7 +204,7 @@ class DiskOutput:
                 self._round = loop.run_in_executor(None, self._directory.sync, image)
                 await asyncio.shield(self._round)
         finally:
-            if self._ephemeral:
+            if self.ephemeral:
                 await self._remove()
 
     async def _remove(self) -> None:

@@ -27,6 +27,7 @@ from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.segment import Generation, Opening, PackagerEvent, SegmentReady
 from openstreamer.packager.target import TargetDuration
 from openstreamer.packager.track import AudioPackager, TrackPackager, VideoPackager
+from openstreamer.packager.window import LEAST_LISTED_TARGETS
 
 START_WITHOUT_VIDEO_90K: Final = 2 * SILENCE_90K  # how long the first key frame is waited for
 LATEST_AUDIO_90K: Final = 10 * 90_000  # audio that arrives later than this beside video is not waited for
@@ -115,6 +116,16 @@ class LivePackager:
             return 0
         return min((track.part_due_90k for track in self.tracks), default=0)
 
+    def adopt(self, options: PackagerOptions) -> None:
+        """Go on with other options: lengths of segments and windows, from the next cut on. Numbers, media
+        and who follows them stay. Bounds of what tracks hold are not changed by it."""
+        self.options = options
+        self._openings.adopt(options)
+        self._target.adopt(options.segment_target_s, self._openings.early_90k)
+        self._list_enough()
+        for track in self.tracks:
+            track.window.adopt(options)
+
     # -- input ---------------------------------------------------------------------------------------
 
     def push(
@@ -161,7 +172,12 @@ class LivePackager:
         for event in events:
             if isinstance(event, SegmentReady):
                 self._target.segment_ready(event.segment.duration_s)
+                self._list_enough()
         return events
+
+    def _list_enough(self) -> None:
+        for track in self.tracks:
+            track.window.least_listed_s = LEAST_LISTED_TARGETS * self._target.seconds
 
     def _select(self, tracks: tuple[Track, ...]) -> None:
         """One video and one audio track: the first of each."""
@@ -247,6 +263,7 @@ class LivePackager:
         growing = self._openings.current
         if growing is not None:
             self._target.video_ends(growing, frame.pts_90k)
+            self._list_enough()
         opening = self._openings.open(frame.pts_90k, frame.epoch, frame.track, self._audio_beside(frame))
         if self.video is None:
             self.video = VideoPackager(self.options, self._events)

@@ -30,7 +30,7 @@ class Openings:
         self.generation: Generation | None = None
         self.current: Opening | None = None
         self.newest_epoch = -1
-        self.early_90k = round(options.segment_target_s * _EARLY * 90_000)
+        self.early_90k = _early_90k(options)
         self.next_msn = first_msn  # the next segment's
         self.discontinuity_sequence = discontinuity_sequence  # the newest segment's
         self._options = options
@@ -42,6 +42,13 @@ class Openings:
         self._least_offset_ms: int | None = None
         self._least_offsets_ms: deque[int] = deque(maxlen=_CLOCK_SEGMENTS)
         self._deltas: list[int] | None = None  # while PART-TARGET of the generation is being learned
+
+    def adopt(self, options: PackagerOptions) -> None:
+        """Other options from now on. The growing segment may become shorter by them, and the next ones
+        longer."""
+        self._options = options
+        self.early_90k = _early_90k(options)
+        self._due_90k = min(self._due_90k, round(options.segment_target_s * 90_000))
 
     def anchor(self, frames: Sequence[Frame], now_wall_ms: int) -> None:
         """A new epoch: its media time is tied to the wall clock anew. PROGRAM-DATE-TIME never falls."""
@@ -138,6 +145,10 @@ class Openings:
             return False
         generation.part_target_s = cadence.part_target_s(frame_duration_s, self._options.part_target_s)
         return True
+
+
+def _early_90k(options: PackagerOptions) -> int:
+    return round(options.segment_target_s * _EARLY * 90_000)
 
 
 def same_media(one: Track | None, other: Track | None) -> bool:

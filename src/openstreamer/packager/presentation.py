@@ -70,6 +70,11 @@ class Presentation:
         """Package frames, wake who waits for what became ready, and return it."""
         return self._publish(self.packager.push(frames, tracks, now_wall_ms))
 
+    def adopt(self, options: PackagerOptions) -> None:
+        """Go on with other options. Viewers stay, also those who wait, and so does what they may fetch."""
+        self._options = options
+        self.packager.adopt(options)
+
     def flush(self) -> list[PackagerEvent]:
         """The source ended: publish what was held back."""
         return self._publish(self.packager.flush())

@@ -22,11 +22,24 @@ class TargetDuration:
     """
 
     def __init__(self, segment_target_s: float, early_90k: int) -> None:
-        self.seconds = max(1, math.ceil(segment_target_s))
-        self._least_s = segment_target_s - early_90k / 90_000 + _ROUNDING_S
-        self._certain = False  # the distance of key frames has been seen
+        self.seconds = 1
+        self._usual_distance_s = 0.0  # of key frames, in the last complete segment of video
+        self.adopt(segment_target_s, early_90k)
         self._last_key_90k: int | None = None
         self._distance_90k = 0  # the longest of key frames in the growing segment
+
+    def adopt(self, segment_target_s: float, early_90k: int) -> None:
+        """Segments shall have another length from now on. Longer ones make the value grow before the first
+        of them does; shorter ones leave it as it is, since it must not change."""
+        self._least_s = segment_target_s - early_90k / 90_000 + _ROUNDING_S
+        self._certain = False  # the distance of key frames has been seen
+        self.seconds = max(self.seconds, math.ceil(segment_target_s), _rounded(self._longest_s))
+
+    @property
+    def _longest_s(self) -> float:
+        """How long segments become: the first multiple of the key frames' distance at the target."""
+        distance_s = self._usual_distance_s
+        return math.ceil(self._least_s / distance_s) * distance_s if distance_s else 0.0
 
     def key_frame(self, frame: Frame, growing: Opening | None) -> None:
         """A key frame comes, which may end the segment that grows."""
@@ -42,12 +55,13 @@ class TargetDuration:
         distance_s, self._distance_90k = self._distance_90k / 90_000, 0
         if distance_s <= 0:
             return
+        self._usual_distance_s = distance_s
         duration_s = (until_90k - growing.pts_90k) / 90_000
         if self._certain and _rounded(duration_s) <= self.seconds:
             return
         self._certain = True
-        longest_s = math.ceil(self._least_s / distance_s) * distance_s
-        self.seconds = max(self.seconds, _rounded(longest_s + max(_ROUNDING_S, _audio_frame_s(growing))))
+        slack_s = max(_ROUNDING_S, _audio_frame_s(growing))
+        self.seconds = max(self.seconds, _rounded(self._longest_s + slack_s))
 
     def parts_of(self, part_target_s: float) -> None:
         """PART-TARGET became known: less than one picture in two seconds makes it long."""

@@ -2,16 +2,21 @@
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 from openstreamer.media.track import TrackKind
 from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.segment import Init, Part, Segment
+
+LEAST_LISTED_TARGETS: Final = 3  # section 6.2.2: no removal below three target durations of playlist
 
 
 class TrackWindow:
     """A bounded run of segments with consecutive media sequence numbers, and the one that is growing.
 
     ``version`` rises with every part and segment: what is rendered from a window is valid for a version.
+    ``least_listed_s`` is what a playlist has to last, even if that takes more segments than are asked for:
+    where segments became shorter, or key frames closer, the target duration stays what it was.
     """
 
     def __init__(self, kind: TrackKind, options: PackagerOptions) -> None:
@@ -20,8 +25,10 @@ class TrackWindow:
         self.open: Segment | None = None
         self.version = 0
         self.media_bytes = 0
-        self._listed = options.window_segments
-        self._retained = options.retained_segments
+        self.least_listed_s = 0.0
+        self._list_of = options.window_segments
+        self._unlisted_of = options.retained_segments - options.window_segments
+        self._first_listed_msn = 0
         self._most_bytes = options.max_window_bytes
         self._inits: dict[int, Init] = {}
 
@@ -40,6 +47,26 @@ class TrackWindow:
         self.media_bytes += len(part.data)
         self.version += 1
         self._fit()
+
+    def adopt(self, options: PackagerOptions) -> None:
+        """List and retain as many segments as ``options`` say from now on. What left the playlists does not
+        come back: their media sequence number must not fall (section 6.2.2)."""
+        self._list_of = options.window_segments
+        self._unlisted_of = options.retained_segments - options.window_segments
+        self._slide()
+        self.version += 1
+
+    def _slide(self) -> None:
+        """Segments leave the playlist when there are enough after them, and memory a while later."""
+        listed = self.listed
+        listed_s = sum(segment.duration_s for segment in listed)
+        for index in range(len(listed) - self._list_of):
+            listed_s -= listed[index].duration_s
+            if listed_s < self.least_listed_s:
+                break
+            self._first_listed_msn = listed[index + 1].msn
+        while self.closed and self.closed[0].msn < self._first_listed_msn - self._unlisted_of:
+            self._drop_oldest()
 
     def limit(self, most_bytes: int) -> None:
         """Hold no more than ``most_bytes`` from now on, except for the newest complete segment and the one
@@ -62,8 +89,7 @@ class TrackWindow:
         segment.closed = True
         self.closed.append(segment)
         self.version += 1
-        if len(self.closed) > self._retained:
-            self._drop_oldest()
+        self._slide()
         return segment
 
     def _drop_oldest(self) -> None:
@@ -81,8 +107,9 @@ class TrackWindow:
     @property
     def listed(self) -> Sequence[Segment]:
         """The complete segments that a playlist lists."""
-        surplus = len(self.closed) - self._listed
-        return list(self.closed) if surplus <= 0 else list(self.closed)[surplus:]
+        if not self.closed:
+            return []
+        return list(self.closed)[max(0, self._first_listed_msn - self.closed[0].msn) :]
 
     @property
     def has_media(self) -> bool:

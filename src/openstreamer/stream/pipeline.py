@@ -55,14 +55,12 @@ class MediaSettings:
     hls_ephemeral: bool
 
     @property
-    def hls(self) -> tuple[object, ...]:
-        """What the HLS output depends on."""
-        return (
-            self.segment_s,
-            self.window_segments,
-            self.history_segments,
-            self.hls_dir,
-            self.hls_ephemeral,
+    def packaging(self) -> PackagerOptions:
+        """What they say about segments."""
+        return PackagerOptions(
+            segment_target_s=self.segment_s,
+            window_segments=max(self.window_segments, MIN_WINDOW_SEGMENTS),
+            history_segments=self.history_segments,
         )
 
     @classmethod
@@ -124,7 +122,7 @@ class StreamPipeline:
         self._latency = latency
         self._clock_ns = clock_ns
         self._input_task: asyncio.Task[None] | None = None
-        self._output_tasks: list[asyncio.Task[None]] = []
+        self._output_tasks: dict[str, asyncio.Task[None]] = {}  # by role
         self._packaging: HubReader | None = None
         self._hls_numbers: tuple[int, int] | None = None  # where the presentation before this one stopped
 
@@ -146,13 +144,15 @@ class StreamPipeline:
 
     async def adopt(self, spec: Stream, settings: MediaSettings) -> None:
         """Take over a changed specification or changed settings. Only what became another one restarts: an
-        input that stays goes on feeding while outputs are made anew, and the other way round. New playlists
-        go on with the numbers of the old ones."""
+        input that stays goes on feeding while outputs are made anew, and the other way round; playlists go
+        on with other segments. Those that come back go on with the numbers of the old ones."""
         before, self.spec = self.spec, spec
         settings_before, self.settings = self.settings, settings
-        if (before.delivered.hls, settings_before.hls) != (spec.delivered.hls, settings.hls):
+        if before.delivered.hls != spec.delivered.hls:
             await self._stop_outputs()
             self._start_outputs()
+        elif self.presentation is not None:
+            await self._adopt_hls(self.presentation, settings_before)
         if before.inputs_by_priority[:1] != spec.inputs_by_priority[:1]:
             await self._stop_input()
             self._start_input()
@@ -166,8 +166,8 @@ class StreamPipeline:
             self._start_hls()
 
     async def _stop_outputs(self) -> None:
-        tasks, self._output_tasks = self._output_tasks, []
-        await cancel_and_wait(tasks)
+        tasks, self._output_tasks = self._output_tasks, {}
+        await cancel_and_wait(list(tasks.values()))
         self._packaging = self.disk = None
         presentation, self.presentation = self.presentation, None
         if presentation is not None:
@@ -183,26 +183,40 @@ class StreamPipeline:
         return first_media_sequence(now_unix_s), first_discontinuity_sequence(now_unix_s)
 
     def _start_hls(self) -> None:
-        settings = self.settings
-        options = PackagerOptions(
-            segment_target_s=settings.segment_s,
-            window_segments=max(settings.window_segments, MIN_WINDOW_SEGMENTS),
-            history_segments=settings.history_segments,
-        )
         first_msn, discontinuity_sequence = self._first_numbers()
+        options = self.settings.packaging
         presentation = Presentation(options, first_msn, discontinuity_sequence, self._clock_ns)
         self.presentation = presentation
-        if settings.hls_dir is not None:
-            directory = settings.hls_dir / self.spec.code
-            disk = DiskOutput(
-                presentation.packager,
-                directory,
-                ephemeral=settings.hls_ephemeral,
-                observe_write_s=self.segment_writes_s.observe,
-            )
-            self.disk = disk
-            self._output_tasks.append(self._supervised("hls-files", disk.run))
-        self._output_tasks.append(self._supervised("packager", lambda: self._package(presentation)))
+        self._start_files(presentation)
+        self._start_output("packager", lambda: self._package(presentation))
+
+    async def _adopt_hls(self, presentation: Presentation, before: MediaSettings) -> None:
+        settings = self.settings
+        if settings.packaging != before.packaging:
+            presentation.adopt(settings.packaging)
+        if settings.hls_dir != before.hls_dir:
+            self.disk = None
+            if (writing := self._output_tasks.pop("hls-files", None)) is not None:
+                await cancel_and_wait([writing])
+            self._start_files(presentation)
+        elif self.disk is not None:
+            self.disk.ephemeral = settings.hls_ephemeral
+
+    def _start_files(self, presentation: Presentation) -> None:
+        settings = self.settings
+        if settings.hls_dir is None:
+            return
+        disk = self.disk = DiskOutput(
+            presentation.packager,
+            settings.hls_dir / self.spec.code,
+            ephemeral=settings.hls_ephemeral,
+            observe_write_s=self.segment_writes_s.observe,
+        )
+        disk.segment_ready()  # there may be some already
+        self._start_output("hls-files", disk.run)
+
+    def _start_output(self, role: str, run: Callable[[], Awaitable[None]]) -> None:
+        self._output_tasks[role] = self._supervised(role, run)
 
     async def _package(self, presentation: Presentation) -> None:
         with self.hub.reader("packager") as reader:
@@ -293,7 +307,7 @@ class StreamPipeline:
 
     def dead_components(self) -> list[str]:
         """The parts that should run and do not: their supervision itself ended."""
-        tasks = [*self._output_tasks, *([self._input_task] if self._input_task is not None else [])]
+        tasks = [*self._output_tasks.values(), *([self._input_task] if self._input_task is not None else [])]
         return [task.get_name().rpartition("/")[2] for task in tasks if task.done()]
 
     def runtime(self, now_ns: int) -> StreamRuntime:
