@@ -9,6 +9,7 @@ from fuzz.target import FuzzTarget, pieces_of
 from openstreamer.listen.http.asgi import respond
 from openstreamer.listen.http.exchange import ClientDisconnectedError
 from openstreamer.listen.http.limits import HttpLimits
+from openstreamer.listen.http.plain import PlainReader
 
 LIMITS = HttpLimits(max_header_bytes=1024, max_header_fields=16, max_pipelined=MOST_PIPELINED - 1)
 
@@ -21,6 +22,10 @@ def run(data: bytes) -> None:
     again, split_is_http = _requests(list(pieces_of(stream, split[0])))
     if whole_is_http and split_is_http:
         assert first == again
+    plain = PlainReader(LIMITS).read(stream, len(stream))
+    if plain is not None:  # means the same to whoever does not know plain requests
+        assert whole_is_http
+        assert first == [("GET", plain.path, plain.query, plain.headers, b"")]
 
 
 def _requests(pieces: Sequence[bytes]) -> tuple[Seen, bool]:

@@ -15,6 +15,7 @@ import httptools
 from openstreamer.listen.http.asgi import Buffer, Header, error_body
 from openstreamer.listen.http.connection import LINGER_S, Connection, Endpoint
 from openstreamer.listen.http.exchange import BODY_BUFFER_BYTES, Exchange, pieces, scope_of
+from openstreamer.listen.http.plain import PlainReader
 from openstreamer.listen.http.service import Service
 from openstreamer.listen.http.websocket import WebSocketConnection
 from openstreamer.media.errors import LocalProtocolError
@@ -33,6 +34,19 @@ _FRAMING_FIELDS = frozenset((b"content-length", b"transfer-encoding"))
 _BODIES_UNUSUAL = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))
 
 
+def response_head(status: int, date: bytes, headers: Sequence[Header]) -> bytes:
+    """The head of a response. One with a line break in a value is refused: it would be two heads."""
+    parts = [_STATUS_LINES[status], date, b"\r\n"]
+    for name, value in headers:
+        parts += (name, b": ", value, b"\r\n")
+    parts.append(b"\r\n")
+    head = b"".join(parts)
+    lines = len(headers) + 3
+    if head.count(b"\n") != lines or head.count(b"\r") != lines:
+        raise LocalProtocolError("a response header contains a line break")
+    return head
+
+
 class _RefusedError(Exception):
     """A request is answered by the connection itself, which ends then."""
 
@@ -48,6 +62,7 @@ class Http1Connection(Connection):
     def __init__(self, service: Service, endpoint: Endpoint) -> None:
         super().__init__(service, endpoint)
         self._parser = httptools.HttpRequestParser(self)
+        self._plain = PlainReader(service.limits)
         self._exchange: Http1Exchange | None = None  # the one in service
         self._waiting: deque[Http1Exchange] = deque()  # pipelined behind it
         self._begun: Http1Exchange | None = None  # to be started once what was received is parsed
@@ -70,7 +85,7 @@ class Http1Connection(Connection):
 
     def data_received(self, data: bytes) -> None:
         self.service.statistics.received_bytes += len(data)
-        if self._discarding:
+        if self._discarding or self._answer_plainly(data):
             return
         self._head_bytes += len(data)
         try:
@@ -86,6 +101,25 @@ class Http1Connection(Connection):
             if self._head_bytes > self.service.limits.max_header_bytes:
                 self._refuse(self._head_too_large())
         self._start_begun()
+
+    def _answer_plainly(self, data: bytes) -> bool:
+        """Answer ``data`` without the parser, if it is a plain request, alone, and its answer is there."""
+        service = self.service
+        if self._exchange is not None or self._head_bytes or self.paused or not self._in_head:
+            return False
+        request = self._plain.read(data, self.piece_bytes)
+        try:
+            answer = service.answer(self.endpoint.group, request) if request is not None else None
+            if answer is None:
+                return False
+            status, headers, chunks, length = answer
+            head = response_head(status, service.date, (*headers, (b"content-length", b"%d" % length)))
+        except Exception:  # noqa: BLE001 - happens again on the general way, which logs, counts and answers it
+            return False
+        self.write((head, *chunks), len(head) + length)
+        self._requests += 1
+        self.deadline_s = self.now_s() + service.limits.idle_timeout_s
+        return True
 
     def _start_begun(self) -> None:
         """Start what has begun, and what that lets begin: one after the other, never one inside another."""
@@ -347,28 +381,18 @@ class Http1Exchange(Exchange):
         self.keep_alive = keep_alive and scope["http_version"] == "1.1"
 
     def _head(self, status: int, headers: Sequence[Header]) -> bytes:
-        """The head of the response. A head with a line break in a value is refused: it would be two heads."""
-        self.started = True
+        """The head of the response."""
         if status in (204, 304):
             self.bodiless = True
         if not self.body_ended:
             self.keep_alive = False  # what is left of the request body will not be read
-        parts = [_STATUS_LINES[status], self.connection.service.date, b"\r\n"]
-        lines = 2
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
-            lines += 1
+        fields = [*headers]
         if self._chunked:
-            parts.append(b"transfer-encoding: chunked\r\n")
-            lines += 1
+            fields.append((b"transfer-encoding", b"chunked"))
         if not self.keep_alive or self.connection.service.draining:
-            parts.append(b"connection: close\r\n")
-            lines += 1
-        parts.append(b"\r\n")
-        head = b"".join(parts)
-        if head.count(b"\n") != lines + 1 or head.count(b"\r") != lines + 1:
-            self.started = False
-            raise LocalProtocolError("a response header contains a line break")
+            fields.append((b"connection", b"close"))
+        head = response_head(status, self.connection.service.date, fields)
+        self.started = True
         return head
 
     def _write_head(self, status: int, headers: Sequence[Header]) -> None:

@@ -3,8 +3,7 @@
 A path is a stream's code, which may contain slashes, and a name below it; the longest known code wins.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
@@ -16,10 +15,11 @@ from openstreamer.listen.http.asgi import (
     Receive,
     Scope,
     Send,
+    error_body,
     respond,
-    respond_error,
 )
 from openstreamer.listen.http.media_cors import MediaCors
+from openstreamer.listen.http.plain import PlainAnswer, PlainGet, accepts_gzip
 from openstreamer.listen.http.ranges import UnsatisfiableRangeError, byte_range, cut
 from openstreamer.packager.errors import NotReady, RequestError
 
@@ -27,7 +27,6 @@ MAX_PATH_CHARS = 512  # a code of 128, a rendition, a name
 MAX_SEGMENTS = 70  # of a path: a code of 128 characters has at most 64
 MAX_QUERY_BYTES = 2048
 MAX_QUERY_FIELDS = 32
-_GZIP_REFUSED = re.compile(rb"gzip\s*;\s*q=0(?:\.0*)?\s*(?:,|$)")
 _ROUTES = {"m3u8": "/{code}/*.m3u8", "m4s": "/{code}/*.m4s", "mp4": "/{code}/*.mp4"}
 _NO_QUERY: Mapping[str, str] = {}
 
@@ -54,7 +53,7 @@ class Response(Protocol):
 class Presentation(Protocol):
     """Everything one stream serves over HTTP."""
 
-    async def fetch(self, name: str, query: Mapping[str, str]) -> Response:
+    def fetch(self, name: str, query: Mapping[str, str]) -> Coroutine[Any, Any, Response]:
         """The resource ``name``; raises ``packager.errors.RequestError``."""
 
 
@@ -112,38 +111,66 @@ class MediaApp:
                 await respond(scope, send, 204, self._cors.preflight(scope), ())
             else:
                 raise _RefusedError(405, "METHOD_NOT_ALLOWED", "media can be read only")
-        except _RefusedError as err:
+        except (_RefusedError, RequestError) as err:
             status = err.status
-            allow = [(b"allow", b"GET, HEAD, OPTIONS")] if status == 405 else []
-            await respond_error(scope, send, status, err.code, str(err), [*self._cors.headers(scope), *allow])
-        except RequestError as err:
-            status = err.status
-            retry = [(b"retry-after", b"1")] if isinstance(err, NotReady) else []
-            await respond_error(scope, send, status, err.code, str(err), [*self._cors.headers(scope), *retry])
+            await respond(scope, send, *_refusal(err, self._cors.headers(scope)))
         if self._durations is not None:
-            route = _ROUTES.get(scope["path"].rpartition(".")[2], "/{code}/*")
-            self._durations.observe(route, method, status, perf_counter() - began_s)
+            self._durations.observe(_route(scope["path"]), method, status, perf_counter() - began_s)
 
     async def _serve(self, scope: Scope, send: Send, method: str) -> int:
         presentation, name = self._resolve(scope["path"])
         raw_query = scope["query_string"]
         query = _parse_query(raw_query) if raw_query else _NO_QUERY
         response = await presentation.fetch(name, query)
-        headers: list[Header] = [*self._head(response), *self._cors.headers(scope), *response.headers]
-        chunks: Sequence[Buffer] = response.chunks
-        status = response.status
         accept_encoding, range_header = _request_fields(scope)
-        if response.compressible:
-            headers.append((b"vary", b"accept-encoding"))
-            if accepts_gzip(accept_encoding) and (packed := response.gzip_chunks) is not None:
-                headers.append((b"content-encoding", b"gzip"))
-                chunks, range_header = packed, b""
-        else:
-            headers.append((b"accept-ranges", b"bytes"))
-        if range_header and status == 200 and method == "GET":
+        headers, chunks = self._shape(response, self._cors.headers(scope), accepts_gzip(accept_encoding))
+        status = response.status
+        # A range of a compressed body would be one of bytes that the next state packs differently.
+        if range_header and status == 200 and method == "GET" and chunks is response.chunks:
             status, chunks = _select(range_header, chunks, headers)
         await respond(scope, send, status, headers, chunks)
         return status
+
+    def answer(self, request: PlainGet) -> PlainAnswer | None:
+        """The answer to a plain request; None when it must be waited for, which the general way does."""
+        if b"_HLS_" in request.query:
+            return None
+        began_s = perf_counter()
+        cors = self._cors.headers({"headers": request.headers})
+        try:
+            presentation, name = self._resolve(request.path)
+            query = _parse_query(request.query) if request.query else _NO_QUERY
+            fetching = presentation.fetch(name, query)
+            fetching.send(None)
+        except StopIteration as done:
+            response: Response = done.value
+            status = response.status
+            headers, chunks = self._shape(response, cors, request.gzip)
+        except (_RefusedError, RequestError) as err:
+            status, headers, chunks = _refusal(err, cors)
+        else:
+            fetching.close()
+            return None
+        length = sum(map(len, chunks))
+        if length > request.most_bytes:
+            return None
+        if self._durations is not None:
+            self._durations.observe(_route(request.path), "GET", status, perf_counter() - began_s)
+        return status, headers, chunks, length
+
+    def _shape(
+        self, response: Response, cors: Sequence[Header], gzip: bool
+    ) -> tuple[list[Header], Sequence[Buffer]]:
+        """Headers and body for a client that takes ``gzip`` or does not."""
+        headers: list[Header] = [*self._head(response), *cors, *response.headers]
+        if not response.compressible:
+            headers.append((b"accept-ranges", b"bytes"))
+            return headers, response.chunks
+        headers.append((b"vary", b"accept-encoding"))
+        if gzip and (packed := response.gzip_chunks) is not None:
+            headers.append((b"content-encoding", b"gzip"))
+            return headers, packed
+        return headers, response.chunks
 
     def _head(self, response: Response) -> tuple[Header, ...]:
         key = response.content_type, response.cache_control
@@ -167,6 +194,23 @@ class MediaApp:
             if presentation is not None:
                 return presentation, "/".join(segments[count:])
         raise _RefusedError(404, "STREAM_NOT_FOUND", "there is no such stream on the air")
+
+
+def _refusal(
+    err: _RefusedError | RequestError, cors: Sequence[Header]
+) -> tuple[int, list[Header], Sequence[Buffer]]:
+    """Status, headers and body of the answer to what cannot be served."""
+    headers: list[Header] = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *cors]
+    if err.status == 405:
+        headers.append((b"allow", b"GET, HEAD, OPTIONS"))
+    if isinstance(err, NotReady):
+        headers.append((b"retry-after", b"1"))
+    return err.status, headers, (error_body(err.code, str(err)),)
+
+
+def _route(path: str) -> str:
+    """The template that ``path`` is counted under."""
+    return _ROUTES.get(path.rpartition(".")[2], "/{code}/*")
 
 
 def _is_unsafe(path: str, segments: list[str]) -> bool:
@@ -210,11 +254,6 @@ def _request_fields(scope: Scope) -> tuple[bytes, bytes]:
         elif name == b"if-range":
             conditional = True
     return accept_encoding, b"" if conditional else range_header
-
-
-def accepts_gzip(accept_encoding: bytes) -> bool:
-    """Whether ``Accept-Encoding`` allows gzip (RFC 9110 12.5.3)."""
-    return b"gzip" in accept_encoding and _GZIP_REFUSED.search(accept_encoding) is None
 
 
 def _select(

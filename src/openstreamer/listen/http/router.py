@@ -4,6 +4,7 @@ import asyncio
 
 from openstreamer.config.codes import RESERVED_NAMES
 from openstreamer.listen.http.asgi import App, Receive, Scope, Send
+from openstreamer.listen.http.plain import PlainAnswer, PlainApp, PlainGet
 
 
 class Router:
@@ -21,7 +22,14 @@ class Router:
     def __init__(self, control: App, media: App, names: tuple[str, ...] = RESERVED_NAMES) -> None:
         self._control = control
         self._media = media
+        self._answer: PlainApp | None = getattr(media, "answer", None)
         self._names = frozenset(("", *names))
+
+    def answer(self, request: PlainGet) -> PlainAnswer | None:
+        """The answer of the media application to a plain request, if it has it at once."""
+        if self._answer is None or request.path.split("/", 2)[1] in self._names:
+            return None
+        return self._answer(request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""

@@ -10,6 +10,7 @@ from typing import Any
 from openstreamer.listen.http.asgi import App, Receive, Scope, Send, respond_error
 from openstreamer.listen.http.connection import Connection
 from openstreamer.listen.http.limits import HttpLimits, HttpStatistics
+from openstreamer.listen.http.plain import PlainAnswer, PlainApp, PlainGet
 from openstreamer.stream.tasks import spawn
 
 
@@ -26,6 +27,7 @@ class Service:
         self.date = b""
         self.starts_at_once = bool(getattr(app, "starts_at_once", False))
         self._app = app
+        self._answer: PlainApp | None = getattr(app, "answer", None)
         # By group: an IPv6 host has a whole /64 of addresses to choose from.
         self._connections_of: Counter[str] = Counter()
         self._requests_of: Counter[str] = Counter()
@@ -80,6 +82,21 @@ class Service:
             statistics.refused["too many requests of one address"] += 1
             return _overloaded
         return self._app
+
+    def answer(self, group: str, request: PlainGet) -> PlainAnswer | None:
+        """The answer to a plain request of a peer in ``group``; None when it must take the general way."""
+        statistics, limits = self.statistics, self.limits
+        if (
+            self._answer is None
+            or self.draining
+            or statistics.requests_in_flight >= limits.max_requests_in_flight
+        ):
+            return None
+        if self._requests_of[group] >= limits.max_requests_in_flight_per_address:
+            return None
+        answer = self._answer(request)
+        statistics.requests += answer is not None
+        return answer
 
     def start(self, coroutine: Coroutine[Any, Any, None], *, name: str, group: str) -> "asyncio.Task[None]":
         """Run a request; the service owns its task."""
