@@ -238,3 +238,20 @@ def test_a_rendition_that_left_can_be_forgotten() -> None:
     checker.forget("a.m3u8")
     checker.feed("v.m3u8", 0, alone(21))
     assert checker.problems == []
+
+
+def test_an_answer_that_was_overtaken_by_a_newer_one_breaks_no_rule() -> None:
+    """Both were asked for at once; what the video's answer reports is older than what the audio's says."""
+
+    def reported(asked_s: float) -> set[str]:
+        checker = HlsChecker()
+        for at_s, newest in enumerate(range(FIRST + 8, FIRST + 11)):
+            checker.feed("a.m3u8", at_s, playlist(newest, kind="a", other="v"))
+            checker.feed("v.m3u8", at_s, playlist(newest, kind="v", other="a"))
+        checker.feed("a.m3u8", 4.0, playlist(FIRST + 11, kind="a", other="v"))
+        late = playlist(FIRST + 11, kind="v", other="a").replace("LAST-MSN=21", "LAST-MSN=20")
+        checker.feed("v.m3u8", 4.1, late, asked_s=asked_s)
+        return {problem.rule for problem in checker.problems}
+
+    assert reported(asked_s=3.5) == set()
+    assert reported(asked_s=4.05) == {"rendition-report"}

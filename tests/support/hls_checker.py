@@ -6,6 +6,7 @@ changes, segments of all renditions with the same numbers at the same times, PRO
 """
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -21,6 +22,7 @@ from tests.support.hls_playlist import (
 ALIGNED_S = 0.15  # how far segments of the same number may begin from each other in two renditions
 DATE_SLACK_S = 0.1
 MIN_SEGMENTS = 6
+ANSWERS_REMEMBERED = 64  # many more than a player gets of one playlist while it waits for one of another
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,14 @@ class _History:
     most_segments: int = 0
     longest_s: float = 0.0
     newest: tuple[int, int] = (-1, -1)
+    answers: deque[tuple[float, tuple[int, int]]] = field(
+        default_factory=lambda: deque(maxlen=ANSWERS_REMEMBERED)
+    )  # when each arrived, and the newest then
     promised: tuple[int, int] = (-1, -1)  # by another playlist's rendition report
+
+    def newest_at(self, at_s: float) -> tuple[int, int]:
+        """The newest that had arrived by then."""
+        return max((newest for arrived_s, newest in self.answers if arrived_s <= at_s), default=(-1, -1))
 
 
 class HlsChecker:
@@ -64,10 +73,14 @@ class HlsChecker:
         self._histories: dict[str, _History] = {}
         self._url = ""
         self._at_s = 0.0
+        self._asked_s = 0.0
 
-    def feed(self, url: str, at_s: float, text: str) -> None:
-        """A response to ``url`` (its path names the rendition) that arrived at ``at_s``."""
+    def feed(self, url: str, at_s: float, text: str, *, asked_s: float | None = None) -> None:
+        """A response to ``url`` (its path names the rendition) that arrived at ``at_s``. It was asked for at
+        ``asked_s``, at once by default: of two answers that were on their way at the same time nobody knows
+        which was made first."""
         self._url, self._at_s = urlsplit(url).path.rsplit("/", 1)[-1], at_s
+        self._asked_s = at_s if asked_s is None else asked_s
         if self._url == "index.m3u8":
             return self._check_index(text)
         history = self._histories.setdefault(self._url, _History(first_seen_s=at_s))
@@ -266,6 +279,7 @@ class HlsChecker:
             history.segments[segment.msn] = segment if known is None else _with_known_parts(known, segment)
         history.latest = playlist
         history.newest = max(history.newest, playlist.newest)
+        history.answers.append((self._at_s, history.newest))
         history.hint = next((hint["URI"] for hint in playlist.hints if hint.get("TYPE") == "PART"), None)
         history.most_segments = max(history.most_segments, len(playlist.segments))
         total_s = sum(segment.duration_s or 0.0 for segment in playlist.segments)
@@ -311,7 +325,7 @@ class HlsChecker:
 
     def _check_unchanged(self, known: ListedSegment | None, segment: ListedSegment) -> None:
         """What was listed stays as it was listed (section 6.2.1)."""
-        if known is None:
+        if known is None or known == segment:
             return
         rules: tuple[tuple[str, Callable[[ListedSegment], object]], ...] = (
             ("discontinuity-sequence", lambda it: it.discontinuity_sequence),
@@ -347,10 +361,11 @@ class HlsChecker:
             if other is None or "LAST-MSN" not in report:
                 continue
             msn, part = int(report["LAST-MSN"]), int(report.get("LAST-PART", 1_000_000))
-            newest_msn, newest_part = other.newest
+            known = other.newest_at(self._asked_s)
+            newest_msn, newest_part = known
             behind = msn < newest_msn or (msn == newest_msn and part < newest_part < 1_000_000)
             self._demand(
-                not behind, "rendition-report", f"4.4.5.4: says {msn}.{part}, {other.newest} was seen before"
+                not behind, "rendition-report", f"4.4.5.4: says {msn}.{part}, {known} was seen before"
             )
             other.promised = max(other.promised, (msn, part))
 

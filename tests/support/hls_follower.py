@@ -40,8 +40,10 @@ class HlsFollower:
         self._client = httpx.AsyncClient(base_url=f"{stream_url}/", timeout=PATIENCE_S, **client)
 
     async def follow(self, *names: str, seconds: float) -> list[Followed]:
-        """Follow ``names`` at the same time."""
+        """Follow ``names`` at the same time, after a look at the multivariant playlist."""
         async with self._client, asyncio.TaskGroup() as group:
+            index = (await self._client.get("index.m3u8")).raise_for_status().text
+            self.checker.feed("index.m3u8", asyncio.get_running_loop().time(), index)
             tasks = [group.create_task(self._follow(name, seconds)) for name in names]
         self.checker.finish()
         return [task.result() for task in tasks]
@@ -67,10 +69,12 @@ class HlsFollower:
         return seen
 
     async def _reload(self, seen: Followed, query: dict[str, str]) -> tuple[MediaPlaylist, httpx.Response]:
+        loop = asyncio.get_running_loop()
+        asked_s = loop.time()
         answer = await self._client.get(seen.name, params=query)
         answer.raise_for_status()
         seen.reloads += 1
-        self.checker.feed(seen.name, asyncio.get_running_loop().time(), answer.text)
+        self.checker.feed(seen.name, loop.time(), answer.text, asked_s=asked_s)
         return parse(answer.text), answer
 
     async def _fetch_hinted(self, seen: Followed, playlist: MediaPlaylist) -> None:

@@ -1,10 +1,11 @@
 """A strict reader of HLS media playlists for tests: everything in its place, or ``PlaylistSyntaxError``."""
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"\r\n]*"|[^",\s]+)(?:,|$)')
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _ONCE = (
     "EXT-X-VERSION", "EXT-X-TARGETDURATION", "EXT-X-MEDIA-SEQUENCE", "EXT-X-DISCONTINUITY-SEQUENCE",
     "EXT-X-SERVER-CONTROL", "EXT-X-PART-INF", "EXT-X-INDEPENDENT-SEGMENTS", "EXT-X-SKIP", "EXT-X-ENDLIST",
@@ -100,7 +101,7 @@ def parse(text: str) -> MediaPlaylist:
     """Read a live media playlist."""
     if not text.startswith("#EXTM3U\n"):
         raise PlaylistSyntaxError("does not begin with #EXTM3U")
-    if any(ord(character) < 0x20 and character != "\n" for character in text):
+    if _CONTROL.search(text):
         raise PlaylistSyntaxError("control characters")
     return _Reader().read(text.split("\n")[1:])
 
@@ -173,15 +174,14 @@ class _Reader:
     def _uri(self, uri: str) -> None:
         if "EXTINF" not in self.pending:
             raise PlaylistSyntaxError(f"{uri} has no EXTINF")
-        segment = self._segment(uri)
         duration, comma, _ = self.pending["EXTINF"].partition(",")
         if not comma:
             raise PlaylistSyntaxError("EXTINF without a comma")
         gap = "EXT-X-GAP" in self.pending
-        self.playlist.segments.append(replace(segment, duration_s=float(duration), gap=gap))
+        self.playlist.segments.append(self._segment(uri, float(duration), gap))
         self._fresh()
 
-    def _segment(self, uri: str | None) -> ListedSegment:
+    def _segment(self, uri: str | None, duration_s: float | None = None, gap: bool = False) -> ListedSegment:
         playlist = self.playlist
         date = self.pending.get("EXT-X-PROGRAM-DATE-TIME")
         return ListedSegment(
@@ -191,5 +191,7 @@ class _Reader:
             map_uri=self.map_uri,
             program_date_time=datetime.fromisoformat(date) if date is not None else None,
             parts=tuple(self.parts),
+            duration_s=duration_s,
             uri=uri,
+            gap=gap,
         )
