@@ -159,6 +159,15 @@ def test_audio_before_the_first_key_frame_is_dropped_and_counted() -> None:
     assert demuxer.statistics.dropped_frames == 2
 
 
+def test_sound_that_came_before_the_picture_it_belongs_to_follows_it() -> None:
+    frames = [audio(7200), audio(9120), video(3600, key=True, pts_90k=7200), video(10800, key=False)]
+    found, demuxer = demuxed(muxed(frames, together=1))
+    assert [(frame.track.is_video, frame.dts_90k) for frame in found] == [
+        (True, 3600), (False, 7200), (False, 9120), (True, 10800),
+    ]  # fmt: skip
+    assert demuxer.statistics.dropped_frames == 0
+
+
 def test_pictures_before_the_first_key_frame_are_dropped() -> None:
     frames = [video(0, key=False), video(3600, key=False), video(7200, key=True), video(10800, key=False)]
     found, demuxer = demuxed(muxed(frames))

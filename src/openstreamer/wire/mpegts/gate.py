@@ -83,6 +83,8 @@ class TrackGate:
         start_90k = next((frame.dts_90k for frame in held if frame.track.is_video), 0)
         frames = [frame for frame in held if frame.track.is_video or frame.dts_90k >= start_90k]
         self._statistics.dropped_frames += len(held) - len(frames)
+        # Whatever joins at the key frame shall have the sound that goes with it, whichever came first.
+        frames.sort(key=lambda frame: frame.dts_90k)
         return frames
 
     def _update(self, streams: Sequence[ElementaryStream]) -> None:
