@@ -52,6 +52,10 @@ lint: $(STAMPS)/dev $(STAMPS)/web-dev ## Style, types and import contracts of Py
 bench: $(STAMPS)/system-bench $(STAMPS)/dev $(PAGES) ## Measure CPU, memory and latency; a table and JSON in bench/results
 	$(BIN)/python -m bench $(ARGS)
 
+.PHONY: peers
+peers: $(STAMPS)/system-test $(STAMPS)/dev $(PAGES) ## Play every source from a real peer for a minute each, in a browser; a table and JSON
+	$(BIN)/python -m tests.peers $(ARGS)
+
 .PHONY: fuzz
 fuzz: $(STAMPS)/dev ## Fuzz every parser for FUZZ_SECONDS each (30)
 	$(BIN)/python fuzz/run.py --seconds $(FUZZ_SECONDS) $(ARGS)

@@ -13,15 +13,16 @@ SKEW_MS = 40.0
 
 @dataclass(frozen=True)
 class TrackResult:
-    """One track. ``sent`` counts from the first unit on the air to the end of the original; ``equal`` those
-    that came out unchanged, in their place. Differences of ``duration_ms`` are over the same units."""
+    """One track. ``sent`` counts from the first unit on the air to the last that the peer sent; ``equal``
+    those that came out unchanged, in their place. ``duration_ms`` is how much longer they took than the
+    original's. ``shifts``: for each unit its time in the original, and how much later it was served, in s."""
 
     sent: int
     served: int
     equal: int
     begins_s: float
     duration_ms: float
-    shifts: tuple[tuple[float, float], ...] = field(repr=False)  # (time in the original, how much later) in s
+    shifts: tuple[tuple[float, float], ...] = field(repr=False)
 
     def problems(self, kind: str, frame_ms: float) -> list[str]:
         """What is not as it must be, in words."""
@@ -44,15 +45,16 @@ class Comparison:
     problems: list[str]
 
 
-def compare(original: Units, recorded: Units) -> Comparison:
-    """Compare each track of the original with what was recorded of it."""
+def compare(original: Units, recorded: Units, tail_s: float = 0.0) -> Comparison:
+    """Compare each track of the original with what was recorded of it. The peer need not have sent the last
+    ``tail_s``."""
     tracks: dict[str, TrackResult] = {}
     problems: list[str] = []
     for kind in ("video", "audio"):
         sent, served = getattr(original, kind), getattr(recorded, kind)
         if not sent:
             continue
-        result = compare_track(sent, served)
+        result = compare_track(sent, served, tail_s)
         if result is None:
             problems.append(f"{kind}: nothing of the original was served ({len(served)} units)")
             continue
@@ -64,7 +66,7 @@ def compare(original: Units, recorded: Units) -> Comparison:
     return Comparison(tracks, skew_ms, problems)
 
 
-def compare_track(sent: Sequence[Unit], served: Sequence[Unit]) -> TrackResult | None:
+def compare_track(sent: Sequence[Unit], served: Sequence[Unit], tail_s: float = 0.0) -> TrackResult | None:
     """None when no unit of the original was served. What comes after the original's last unit (a second pass
     over a file) is left out."""
     places = {_digest(unit): place for place, unit in enumerate(sent)}
@@ -80,9 +82,12 @@ def compare_track(sent: Sequence[Unit], served: Sequence[Unit]) -> TrackResult |
         there == here + 1 for here, there in pairwise(place for place in found if place is not None)
     )
     first, last = pairs[0], pairs[-1]
+    sure_90k = max(unit.pts_90k for unit in sent) - round(tail_s * TICKS_PER_SECOND)
+    sure = [place for place, unit in enumerate(sent) if unit.pts_90k <= sure_90k]
+    sent_to = max(sure[-1], *(place for place in found if place is not None))
     longer = (last[1].pts_90k - first[1].pts_90k) - (last[0].pts_90k - first[0].pts_90k)
     return TrackResult(
-        sent=len(sent) - start,
+        sent=sent_to + 1 - start,
         served=len(served),
         equal=in_place + 1,
         begins_s=float((sent[start].pts_90k - sent[0].pts_90k) / TICKS_PER_SECOND),

@@ -124,7 +124,7 @@ def _judge(
         video=of_file(files["video"]).video if "video" in files else (),
         audio=of_file(files["audio"]).audio if "audio" in files else (),
     )
-    comparison = compare(original.units, recorded)
+    comparison = compare(original.units, recorded, case.tail_s)
     for kind, track in recorder.tracks.items():
         problems += track.problems
         if len(track.inits) != 1:
