@@ -156,6 +156,22 @@ def test_the_usual_step_is_known_of_the_present_source_and_outlasts_a_pause() ->
     assert timeline.usual_step_s(VIDEO.id) == 0
 
 
+def test_how_far_apart_key_frames_are_is_known_of_the_present_source() -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    assert timeline.key_distance_s(VIDEO.id) == 0
+    timeline.map([video(n * 3600, key=n % 25 == 0) for n in range(60)])
+    assert timeline.key_distance_s(VIDEO.id) == 1
+    timeline.map([video(n * 3600, key=False) for n in range(60, 151)])
+    assert timeline.key_distance_s(VIDEO.id) == 4
+    timeline.map([video(151 * 3600, key=True), video(152 * 3600, key=False)])
+    assert timeline.key_distance_s(VIDEO.id) == 101 / 25
+    timeline.map([video(161 * 3600, key=True)])
+    assert timeline.key_distance_s(VIDEO.id) == 0.4
+    timeline.begin_epoch()
+    assert timeline.key_distance_s(VIDEO.id) == 0
+
+
 def test_millisecond_stamps_become_exact_sample_times() -> None:
     timeline = Timeline(START)
     timeline.begin_epoch()
@@ -213,3 +229,24 @@ def test_malformed_sound_is_dropped_and_counted() -> None:
     placed = timeline.map(packets)
     assert [frame.dts_90k - START for frame in placed] == [0, 3600]
     assert timeline.dropped_frames == 1
+
+
+@pytest.mark.parametrize("apart_s", [-70_000, -40, 40, 70_000])
+def test_tracks_that_begin_on_different_clocks_leave_no_hole(apart_s: int) -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    frames = timeline.map(source(10_000_000_000, 4, audio_lead_90k=apart_s * 90_000))
+    assert_rising(frames)
+    assert START <= min(frame.dts_90k for frame in frames)
+    assert timeline.end_90k - START < 12 * 90_000
+
+
+def test_tracks_that_jump_to_different_times_leave_no_hole() -> None:
+    timeline = Timeline(START)
+    timeline.begin_epoch()
+    timeline.map(source(0, 2))
+    pictures = [video(1 << 31, key=True), *(video((1 << 31) + n * 3600, key=False) for n in range(1, 25))]
+    sounds = [audio((1 << 32) + round(n * AAC_90K)) for n in range(40)]
+    frames = timeline.map([pictures[0], sounds[0], *pictures[1:], *sounds[1:]])
+    assert_rising(frames)
+    assert timeline.end_90k - START < 6 * 90_000

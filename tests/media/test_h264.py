@@ -290,10 +290,29 @@ def test_what_a_random_access_point_is(nals: tuple[bytes, ...], expected: bool) 
 
 
 @pytest.mark.parametrize(
+    ("nals", "expected"),
+    [
+        ((AUD, SEI_RECOVERY_LATER, SLICE_P), True),
+        ((b"", SEI_RECOVERY_NOW, SLICE_I), True),
+        ((AUD, SEI_TIMING_THEN_RECOVERY, SLICE_P), True),
+        ((b"\x06\x06\x02\x04\xf1\x80", SLICE_P), True),  # x264 with intra-refresh=1:keyint=60
+        ((AUD, SLICE_P, SEI_RECOVERY_LATER), False),
+        ((AUD, SEI_THAT_ONLY_LOOKS_LIKE_RECOVERY, SLICE_P), False),
+        ((SEI_RECOVERY_LATER,), True),
+        ((AUD, SPS, PPS, IDR), False),
+        ((), False),
+    ],
+)
+def test_where_an_intra_refresh_begins(nals: tuple[bytes, ...], expected: bool) -> None:
+    assert h264.begins_refresh(lengths(*nals)) is expected
+
+
+@pytest.mark.parametrize(
     "sei", [b"\x06", b"\x06\x06", b"\x06\xff\xff\xff", b"\x06\x06\x01", b"\x06\x01\xff\xff"]
 )
 def test_a_cut_off_sei_is_no_recovery_point(sei: bytes) -> None:
     assert not h264.is_random_access(lengths(sei, SLICE_I))
+    assert not h264.begins_refresh(lengths(sei, SLICE_I))
 
 
 def test_a_huge_sei_costs_no_more_than_its_beginning() -> None:

@@ -437,8 +437,20 @@ def test_lost_audio_frames_leave_no_hole_in_a_part() -> None:
 def test_a_stream_without_further_key_frames_does_not_fill_the_memory() -> None:
     watched = Watched(blind=True).run(MadeStream(seconds=130, fps=Fraction(5), gop=100_000))
 
-    assert [round(s.duration_s) for s in watched.video] == [60, 60]
+    assert [round(s.duration_s) for s in watched.video] == [20] * 6
     assert "#EXT-X-INDEPENDENT-SEGMENTS" not in watched.text("video.m3u8")
+
+
+def test_key_frames_that_come_back_after_long_begin_the_segments() -> None:
+    watched = Watched(blind=True).run(
+        MadeStream(seconds=50 * 3 + 1, fps=Fraction(5), gop=250),
+        MadeStream(seconds=141, fps=Fraction(5), gop=100_000, epoch=1, start_90k=START_90K + 151 * 90_000),
+    )
+
+    cuts = [(round(segment.duration_s), segment.independent) for segment in watched.video]
+    before_they_recur = [(20, True), (20, False), (10, False)]
+    after_they_ended = [(60, True), *([(20, False)] * 4)]
+    assert cuts == [*before_they_recur, (50, True), (50, True), *after_they_ended]
 
 
 def test_a_stream_whose_every_picture_is_a_segment_can_be_played() -> None:

@@ -28,8 +28,10 @@ def pictures(first: int, count: int) -> list[Frame]:
 class PacedSource(ScriptedSource):
     """A picture every 40 ms, for ``count`` pictures; then it ends, or says nothing any more."""
 
-    def __init__(self, count: int, *, ends: bool) -> None:
-        steps: list[list[Frame] | Exception] = [pictures(n, 1) for n in range(count)]
+    def __init__(
+        self, count: int, *, ends: bool, script: list[list[Frame] | Exception] | None = None
+    ) -> None:
+        steps: list[list[Frame] | Exception] = script or [pictures(n, 1) for n in range(count)]
         super().__init__([*steps, SourceEnded("done")] if ends else steps, tracks=(VIDEO,))
 
     async def receive(self) -> list[Frame]:
@@ -167,6 +169,29 @@ def test_a_slow_camera_becomes_active_once_and_stays_so_until_it_is_silent(pulle
         assert 44 + 9 <= seen.index("degraded degraded") <= 44 + 11
         assert ["silent for 10 s" in failure.message for failure in stream.ingest.failures][:1] == [True]  # type: ignore[union-attr]
         assert camera.closed is pulled
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+        await stream.stop()
+
+    run_virtual(scenario)
+
+
+def test_a_publisher_without_key_frames_is_named_until_they_come_again() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        stream = pipeline(loop)
+        await stream.start()
+        pictures = [video(n * 3600, key=n in (0, 900, 950), size=100) for n in range(1025)]
+        source = PacedSource(0, ends=False, script=[[picture] for picture in pictures])
+        publishing = loop.create_task(publish(stream, source))
+        reasons: list[list[str]] = []
+        for _ in range(41):
+            await tick(stream, loop, 1)
+            reasons.append(stream.runtime(loop.now_ns()).reasons)
+        first, last = 21, 37  # seconds: 20 s after the first one; and at the one after the next
+        assert all("key frame" in said[-1] for said in reasons[first : last + 1])
+        assert "no key frame for 31 s" in reasons[30][0]
+        assert reasons[last + 2] == []
+        assert "key frame" not in str(reasons[:20])
         publishing.cancel()
         await asyncio.gather(publishing, return_exceptions=True)
         await stream.stop()

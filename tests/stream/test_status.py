@@ -1,6 +1,6 @@
 """The status is what can be observed, never what was hoped."""
 
-from openstreamer.stream.status import Observation, StreamStatus, judge
+from openstreamer.stream.status import Observation, StreamStatus, judge, key_frames_missing
 
 NOW = 100_000_000_000
 FRESH = NOW - 500_000_000
@@ -52,6 +52,20 @@ def test_an_output_that_stands_still_is_degraded() -> None:
         status, reasons = verdict(flowing(output_progress_ns={"hls": at_ns}))
         assert status is StreamStatus.DEGRADED
         assert reasons == [f"output hls makes no progress: {said}"]
+
+
+def test_rare_key_frames_are_named_with_what_viewers_see_and_the_remedy() -> None:
+    assert key_frames_missing(20.0, refreshes=False) is None
+    assert key_frames_missing(10.0, refreshes=True) is None
+    words = key_frames_missing(47.4, refreshes=False)
+    assert words is not None
+    assert words.startswith("no key frame for 47 s: players that start show no picture")
+    refreshing = key_frames_missing(300.2, refreshes=True)
+    assert refreshing is not None
+    for said in (words, refreshing):
+        assert "set the key frame interval" in said
+        assert "switch intra refresh off" in said
+    assert "none for 300 s: browsers that start now show no picture" in refreshing
 
 
 def test_what_comes_seldom_may_be_older() -> None:

@@ -12,6 +12,7 @@ from openstreamer.media.track import Track
 
 JUMP_90K = 2 * 90_000  # a step over 2 s is a restarted clock, not a late frame (DESIGN 5)
 SLOWEST_PACE_90K = 5 * 90_000  # unless a camera takes a picture that seldom; the packager's longest frame
+APART_90K = 20 * 90_000  # tracks that begin farther apart are not on one clock, whatever their source says
 DEFAULT_VIDEO_STEP_90K = 3_600  # 25 fps, until the first real step is known
 LATEST_PICTURE_90K = 20 * 90_000  # after its decoding: 16 reordered pictures of a slow camera
 LONGEST_VIDEO_STEP_90K = 45_000  # what one frame may claim as its duration at the end of a source
@@ -23,6 +24,8 @@ class _TrackClock:
     __slots__ = (
         "end_out",
         "grid",
+        "key_out",
+        "key_step",
         "last_in",
         "last_out",
         "offset",
@@ -42,6 +45,9 @@ class _TrackClock:
         self.step = DEFAULT_VIDEO_STEP_90K
         # The newest two distances of frames in this epoch, on the source's clock; 0: none yet.
         self.pace_in = self.pace_before = 0
+        # Of video, in this epoch: the newest key frame on the stream's clock, its distance to the one before.
+        self.key_out: int | None = None
+        self.key_step = 0
         self.grid: FrameGrid | None = None
         self.samples: SampleClock | None = None
         self.describe(track)
@@ -58,6 +64,14 @@ class _TrackClock:
         """What comes next is on another clock, and may have another pace."""
         self.last_in = None
         self.pace_in = self.pace_before = 0
+        self.key_out = None
+        self.key_step = 0
+
+    def key_frame(self, dts_out: int) -> None:
+        """A picture at this time is a key frame."""
+        if self.key_out is not None:
+            self.key_step = dts_out - self.key_out
+        self.key_out = dts_out
 
     def keeps_pace(self, step_90k: int) -> bool:
         """Whether a step that is long enough for a jump is only that of a slow camera: about as long as the
@@ -105,6 +119,14 @@ class Timeline:
             return None
         return min(clock.pace_in, clock.pace_before or clock.pace_in) / 90_000
 
+    def key_distance_s(self, track_id: int) -> float:
+        """How far apart key frames of a video track are: the present source's last two, or what passed since
+        its last one if that is longer."""
+        clock = self._tracks.get(track_id)
+        if clock is None or clock.key_out is None or clock.last_out is None:
+            return 0.0
+        return max(clock.key_step, clock.last_out - clock.key_out) / 90_000
+
     def map(self, frames: list[Frame]) -> list[Frame]:
         """Give ``frames`` stream time and epoch, in place. Frames that would repeat time already covered
         (audio that overlaps the end of the previous source) and malformed audio are left out of the returned
@@ -117,6 +139,8 @@ class Timeline:
         last_in = clock.last_in
         if last_in is None:
             clock.offset = self._anchor(dts_in)
+            if not -APART_90K <= dts_in + clock.offset - self._end <= APART_90K:
+                self._jump(clock, dts_in)
         else:
             step = dts_in - last_in
             if clock.offset != self._offset:
@@ -161,6 +185,8 @@ class Timeline:
         assert self._offset is not None
         expected = clock.end_out
         if abs(dts_in + self._offset - expected) < abs(dts_in + clock.offset - expected):
+            if dts_in + self._offset - self._end > SLOWEST_PACE_90K:
+                self._jump(clock, dts_in)  # nearer, and still far ahead of all the rest: it jumped by itself
             clock.offset = self._offset
         elif abs(dts_in + clock.offset - expected) > JUMP_90K:
             self._jump(clock, dts_in)
@@ -178,6 +204,8 @@ class Timeline:
         frame.pts_90k = pts if -LATEST_PICTURE_90K <= pts - dts <= LATEST_PICTURE_90K else dts
         clock.last_out = dts
         clock.end_out = dts + clock.step
+        if frame.key:
+            clock.key_frame(dts)
         return True
 
     def _place_audio(self, clock: _TrackClock, frame: Frame, offset: int) -> bool:

@@ -4,6 +4,7 @@ Specifications: ITU-T H.264 (section numbers without a name), ISO/IEC 14496-15 s
 Access units are length-prefixed with 4 bytes unless a function says otherwise.
 """
 
+import itertools
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar, Self
@@ -29,6 +30,7 @@ __all__ = [
     "H264Config",
     "H264Sps",
     "avcc_nal_length_size",
+    "begins_refresh",
     "change_nal_length_size",
     "is_random_access",
     "iter_length_prefixed",
@@ -227,9 +229,22 @@ def is_random_access(payload: bytes) -> bool:
             return True
         if kind == NAL_SEI and not recovery_point:
             nal = payload[start : min(position, start + _SEI_BYTES_LOOKED_AT)]
-            recovery_point = _has_recovery_point(nal)
+            recovery_point = _recovers_at_once(nal)
     else:
         raise too_many_leading_nals()
+    return False
+
+
+def begins_refresh(payload: bytes) -> bool:
+    """Whether a decoder that begins with this access unit shows a whole picture some frames later: it carries
+    a recovery point SEI message (D.2.8). Encoders with periodic intra refresh send that instead of key
+    frames."""
+    for nal in itertools.islice(iter_length_prefixed(payload), len(LEADING_NALS)):
+        kind = nal[0] & 0x1F
+        if NAL_SLICE <= kind <= NAL_IDR:
+            return False
+        if kind == NAL_SEI and _recovery_point(nal[:_SEI_BYTES_LOOKED_AT]) is not None:
+            return True
     return False
 
 
@@ -244,19 +259,25 @@ def _only_intra_slices(payload: bytes) -> bool:
     return True
 
 
-def _has_recovery_point(nal: bytes) -> bool:
+def _recovers_at_once(nal: bytes) -> bool:
     """Whether an SEI NAL unit has a recovery point with ``recovery_frame_cnt`` 0 (7.3.2.3, D.1.8)."""
+    first = _recovery_point(nal)
+    return first is not None and first >= 0x80  # the one-bit Exp-Golomb code of 0
+
+
+def _recovery_point(nal: bytes) -> int | None:
+    """The first byte of an SEI NAL unit's recovery point message, if it has one."""
     if nal.find(_SEI_RECOVERY_POINT, 1) < 0:  # most SEI units are timing and have no such byte at all
-        return False
+        return None
     messages = remove_emulation_prevention(nal)
     position = 1
     while position + 2 < len(messages):  # a type, a size and rbsp_trailing_bits at least
         kind, position = _read_sei_number(messages, position)
         size, position = _read_sei_number(messages, position)
         if kind == _SEI_RECOVERY_POINT and position < len(messages):
-            return messages[position] >= 0x80  # the one-bit Exp-Golomb code of 0
+            return messages[position]
         position += size
-    return False
+    return None
 
 
 def _read_sei_number(messages: bytes, position: int) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 Pure: time comes with the frames. Rules:
 
 - Video decides where segments begin: at the first key frame at or after the target, at the first key frame
-  of a new source, and where a decoder configuration or the set of tracks changes. The last is a new
+  of a new source, and where a decoder configuration or the set of tracks changes. Without key frames it is at
+  an intra refresh, or by time; such a segment is not called independent. A change of configuration is a new
   *generation*: exactly one discontinuity, at the same media sequence number in all playlists.
 - Audio follows: its segment ends at the frame nearest to video's cut. For that, audio waits until video has
   come as far; while video is silent it waits ``SILENCE_90K`` and then goes on alone, cut by time.
@@ -20,6 +21,7 @@ from fractions import Fraction
 from typing import Final
 
 from openstreamer.media.frame import Frame
+from openstreamer.media.h264 import H264Config, begins_refresh
 from openstreamer.media.track import Track, TrackKind
 from openstreamer.packager.cadence import SILENCE_90K, VideoPace
 from openstreamer.packager.openings import Openings, same_media
@@ -32,6 +34,8 @@ from openstreamer.packager.window import LEAST_LISTED_TARGETS
 START_WITHOUT_VIDEO_90K: Final = 2 * SILENCE_90K  # how long the first key frame is waited for
 LATEST_AUDIO_90K: Final = 10 * 90_000  # audio that arrives later than this beside video is not waited for
 LONGEST_SEGMENT_90K: Final = 60 * 90_000  # without a key frame a segment is cut here: memory is bounded
+KEYLESS_SEGMENT_90K: Final = 20 * 90_000  # and here, of an encoder that has not sent a second key frame yet
+REFRESHES_TO_BELIEVE: Final = 2  # intra refreshes that were due as a segment, and no key frame
 MAX_WAITING_AUDIO_FRAMES: Final = 2048  # 40 s of AAC; the oldest is dropped
 
 
@@ -56,6 +60,8 @@ class LivePackager:
         self._audio_track: Track | None = None
         self._video_flows = False  # its frames can be decoded: there was a key frame
         self._video_silent = False  # audio went on without it
+        self._keys_recur = False  # its encoder sends key frames, not the first one alone
+        self._refreshes = 0  # since the last key frame, where a segment might have begun
         self._video_now_90k: int | None = None
         self._video_pace = VideoPace()
         self._patience_90k = SILENCE_90K  # how far behind video audio may be before it counts as silent
@@ -91,6 +97,11 @@ class LivePackager:
             self.track(track.kind) for track in (generation.video, generation.audio) if track is not None
         ]
         return all(track is not None and track.window.closed for track in expected)
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether the encoder renews its picture bit by bit now (intra refresh) instead of by key frames."""
+        return self._refreshes >= REFRESHES_TO_BELIEVE
 
     @property
     def target_duration_s(self) -> int:
@@ -208,6 +219,8 @@ class LivePackager:
     def _take_video(self, frame: Frame) -> None:
         self._video_pace.picture(frame.dts_90k)
         if frame.key:
+            self._keys_recur = self._continues(frame)
+            self._refreshes = 0
             self._target.key_frame(frame, self._openings.current)
             if self._begins_segment(frame):
                 self._cut_at_video(frame)
@@ -221,9 +234,14 @@ class LivePackager:
         video.add(frame)
         self._video_now_90k = frame.dts_90k
 
+    def _continues(self, frame: Frame) -> bool:
+        """Whether the picture before this one came from the same source."""
+        opening = self._openings.current
+        return self._video_flows and opening is not None and frame.epoch == opening.epoch
+
     def _decodable(self, frame: Frame) -> bool:
         """Whether a frame that is no key frame belongs to what is being packaged. An endless segment is
-        cut here, since memory must be bounded."""
+        cut here, since memory must be bounded; and one of an encoder that renews its picture bit by bit."""
         assert self.video is not None
         track = frame.track
         if track is not self.video.track:
@@ -232,8 +250,22 @@ class LivePackager:
                 return False
             self.video.track = track
         if self._is_endless(frame):
+            self._keys_recur = False
+            self._cut_at_video(frame)
+        elif self._begins_refresh(frame):
             self._cut_at_video(frame)
         return True
+
+    def _begins_refresh(self, frame: Frame) -> bool:
+        """Whether a segment begins here though no player can begin with it at once. Browsers cannot at all,
+        others show a whole picture after the refresh; and without it there would be no segment for long."""
+        openings = self._openings
+        if not openings.is_due(frame.pts_90k, openings.early_90k):
+            return False
+        if not isinstance(frame.track.config, H264Config) or not begins_refresh(frame.payload):
+            return False
+        self._refreshes += 1
+        return self.refreshes
 
     def _is_endless(self, frame: Frame) -> bool:
         """Whether the present segment has become too long, or too large while its clock stands still."""
@@ -241,14 +273,14 @@ class LivePackager:
         if opening is None or self.video is None or self.video.segment is None:
             return False
         size_bytes = self.video.segment.size_bytes
-        long = frame.pts_90k - opening.pts_90k > LONGEST_SEGMENT_90K
+        longest_90k = LONGEST_SEGMENT_90K if self._keys_recur else KEYLESS_SEGMENT_90K
+        long = frame.pts_90k - opening.pts_90k > longest_90k
         return long or size_bytes >= self.options.max_segment_bytes
 
     def _begins_segment(self, frame: Frame) -> bool:
         """Whether a segment begins at this key frame."""
         openings = self._openings
-        opening = openings.current
-        if opening is None or not self._video_flows or frame.epoch != opening.epoch:
+        if not self._continues(frame):
             return True
         if openings.is_due(frame.pts_90k, openings.early_90k):
             return True

@@ -21,6 +21,7 @@ from openstreamer.stream.status import (
     StreamStatus,
     TrackRuntime,
     judge,
+    key_frames_missing,
 )
 
 if TYPE_CHECKING:
@@ -106,6 +107,17 @@ def track_runtime(track: Track, bitrate_kbps: int) -> TrackRuntime:
     return shown
 
 
+def _missing_key_frames(pipeline: "StreamPipeline", ingest: Ingest) -> list[str]:
+    """That viewers who start see nothing for long: who watches already sees no difference."""
+    video = next((track for track in pipeline.hub.tracks if track.is_video), None)
+    if video is None or ingest.source is None:
+        return []
+    presentation = pipeline.presentation
+    refreshes = presentation is not None and presentation.packager.refreshes
+    words = key_frames_missing(pipeline.timeline.key_distance_s(video.id), refreshes=refreshes)
+    return [words] if words is not None else []
+
+
 def observe(pipeline: "StreamPipeline") -> Observation:
     """What can be seen of the stream now."""
     ingest, hub = pipeline.ingest, pipeline.hub
@@ -122,6 +134,7 @@ def observe(pipeline: "StreamPipeline") -> Observation:
         if known:  # it is the problem: one cause, one reason
             seen.input_problem = known[0]
             seen.unsupported.remove(known[0])
+        seen.outputs_impaired += _missing_key_frames(pipeline, ingest)
     presentation = pipeline.presentation
     if presentation is not None:
         seen.output_progress_ns["hls"] = presentation.last_part_at_ns

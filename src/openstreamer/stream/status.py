@@ -6,8 +6,11 @@ Nothing here is remembered: a status is computed from observations whenever some
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from pydantic import BaseModel, Field
+
+RARE_KEY_FRAMES_S: Final = 20.0  # between two: ten are usual enough; who starts to watch waits for the next
 
 
 class StreamStatus(StrEnum):
@@ -145,6 +148,23 @@ def _silence(what: str, seen_ns: int | None, now_ns: int) -> str:
     if seen_ns is None:
         return f"{what}: nothing yet"
     return f"{what}: nothing for {(now_ns - seen_ns) / 1e9:.1f} s"
+
+
+def key_frames_missing(distance_s: float, *, refreshes: bool) -> str | None:
+    """What to tell an operator whose encoder sends key frames too seldom: what viewers see, and the remedy.
+    ``distance_s`` lies between the last two, or behind the last; ``refreshes``: by intra refresh instead."""
+    if distance_s <= RARE_KEY_FRAMES_S:
+        return None
+    if refreshes:
+        return (
+            f"the encoder sends intra refreshes instead of key frames, none for {distance_s:.0f} s: browsers"
+            " that start now show no picture (VLC and ffmpeg do). On the encoder, switch intra refresh off"
+            " and set the key frame interval to 2 s"
+        )
+    return (
+        f"no key frame for {distance_s:.0f} s: players that start show no picture until the next one."
+        " On the encoder, set the key frame interval (GOP) to 2 s and switch intra refresh off"
+    )
 
 
 def judge(
