@@ -193,6 +193,7 @@ CASES = (
     Case("http", "http-flv", "HTTP, FLV", "ffmpeg -listen", partial(_http_server, "flv", "live")),
     Case("http", "http-file-ts", "HTTP, file .ts", "nginx", partial(_web_file, "ts")),
     Case("http", "http-file-flv", "HTTP, file .flv", "nginx", partial(_web_file, "flv")),
+    Case("http", "http-file-mp4", "HTTP, file .mp4 in fragments", "nginx", partial(_web_file, "frag.mp4")),
     Case("http", "rtmp-ffmpeg", "RTMP pull", "ffmpeg -listen", _rtmp_server),
     Case("http", "rtmp-nginx", "RTMP pull", "nginx-rtmp", _rtmp_nginx),
     Case("hls", "hls-nginx", "HLS, TS", "nginx-rtmp", _hls_nginx, tail_s=_NGINX_TAIL_S),

@@ -22,6 +22,7 @@ _VP9 = (
 _AAC = ("-c:a", "aac", "-b:a", "96k", "-ac", "2")
 _OPUS = ("-c:a", "libopus", "-b:a", "96k", "-ac", "2")
 _COPIES = ("ts", "flv", "mkv", "mov")
+_FRAGMENTED = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,6 @@ class Originals:
     web: Original
     radio: Original
 
-    def copy(self, suffix: str) -> Path:
-        """The film in another container."""
-        return self.directory / f"film.{suffix}"
-
 
 def make_originals(directory: Path, seconds: int) -> Originals:
     """Encode every clip and copy the film into the other containers."""
@@ -63,4 +60,5 @@ def make_originals(directory: Path, seconds: int) -> Originals:
     run_ffmpeg(*sound, *_AAC, str(radio))
     for suffix in _COPIES:
         run_ffmpeg("-i", str(film), "-c", "copy", str(directory / f"film.{suffix}"))
+    run_ffmpeg("-i", str(film), "-c", "copy", *_FRAGMENTED, str(directory / "film.frag.mp4"))
     return Originals(directory, *(Original(path, of_file(path), seconds) for path in (film, web, radio)))
