@@ -36,7 +36,7 @@ AUDIO_FRAMES_PER_PES = 8  # as ffmpeg's muxer puts together at 128 kbit/s
 TICK_S = 0.004
 SPREAD_NS = 2_000_000_000  # one group of pictures
 SEND_BUFFER_BYTES = 1 << 20
-REQUEST_WITHIN_S = 10.0
+SEND_WITHIN_S = 1.0  # into a buffer of two seconds
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -105,7 +105,7 @@ class Outlet(Protocol):
     """Where the datagrams of one stream go."""
 
     def send(self, datagrams: list[bytes]) -> None:
-        """Raises :class:`ConnectionError` when nobody wants them any more."""
+        """Raises :class:`OSError` when nobody wants them any more."""
         ...
 
 
@@ -130,12 +130,9 @@ class HttpOutlet:
 
     def __init__(self, accepted: socket.socket) -> None:
         self._socket = accepted
-        accepted.settimeout(REQUEST_WITHIN_S)
+        accepted.settimeout(SEND_WITHIN_S)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        request = b""
-        while b"\r\n\r\n" not in request:
-            request += accepted.recv(4096)
         accepted.sendall(RESPONSE)
 
     def send(self, datagrams: list[bytes]) -> None:
@@ -182,6 +179,7 @@ class Sender:
         self.late_ns: list[int] = []
         self.stopping = False
         self._began_ns = time.monotonic_ns()
+        self._accepted: list[socket.socket] = []  # whose request did not come yet
 
     def add(self, outlet: Outlet, begins_at_ns: int) -> None:
         """One more stream."""
@@ -195,16 +193,26 @@ class Sender:
         while not self.stopping:
             next_ns += int(TICK_S * 1e9)
             wait_s = max(0.0, (next_ns - time.monotonic_ns()) / 1e9)
-            if select.select((listener,) if listener is not None else (), (), (), wait_s)[0]:
-                assert listener is not None
-                self.add(HttpOutlet(listener.accept()[0]), time.monotonic_ns())
+            sockets = [] if listener is None else [listener, *self._accepted]
+            for readable in select.select(sockets, (), (), wait_s)[0]:
+                if readable is listener:
+                    self._accepted.append(readable.accept()[0])
+                else:
+                    self._answer(readable)
             now_ns = time.monotonic_ns()
             self.late_ns.append(now_ns - next_ns)
             for number, stream in enumerate(list(self.streams)):
                 try:
                     stream.send_due(self.passes, now_ns, times if number == 0 else None)
-                except ConnectionError:
+                except OSError:
                     self.streams.remove(stream)
+
+    def _answer(self, accepted: socket.socket) -> None:
+        """Begin a stream, whatever was asked for."""
+        self._accepted.remove(accepted)
+        with contextlib.suppress(OSError):
+            if accepted.recv(4096):
+                self.add(HttpOutlet(accepted), time.monotonic_ns())
 
 
 def main() -> None:

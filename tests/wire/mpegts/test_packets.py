@@ -40,7 +40,7 @@ def feed(finder: PacketFinder, data: bytes, numbers: list[int], *, at_end: bool 
 
 def read(finder: PacketFinder, run: object, numbers: list[int]) -> bool:
     for head, body in run:  # type: ignore[attr-defined]
-        if head >> 24 != 0x47:
+        if head & 0xFF != 0x47:
             finder.lost_sync(run)  # type: ignore[arg-type]
             return False
         numbers.append(body[0])

@@ -1,5 +1,7 @@
 """Which program is read, while its tables come in pieces, twice, damaged or not at all."""
 
+import pytest
+
 from openstreamer.wire.mpegts.limits import MpegTsLimits
 from openstreamer.wire.mpegts.programs import ProgramTable
 from openstreamer.wire.mpegts.sections import crc32_mpeg
@@ -139,3 +141,13 @@ def test_a_program_that_moves_to_another_pid_is_read_there() -> None:
     assert tables.table.chosen is not None
     assert tables.table.chosen.pcr_pid == 0x201
     assert not tables.table.is_table(0x100)
+
+
+@pytest.mark.parametrize("wanted", [None, 1, 3000])
+def test_of_a_pat_of_thousands_of_programs_the_first_are_kept_and_the_wanted_one(wanted: int | None) -> None:
+    tables = Tables(wanted, max_programs=8)
+    for number in range(13):
+        programs = {number * 250 + each + 1: 0x100 + each for each in range(250)}
+        tables.feed(0, pat(programs, number=number, last=12))
+    listed = [program.number for program in tables.table.programs]
+    assert listed == ([*range(1, 8), 3000] if wanted == 3000 else [*range(1, 9)])

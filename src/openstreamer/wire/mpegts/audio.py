@@ -11,7 +11,7 @@ from openstreamer.media.clock import TICKS_PER_SECOND, SampleClock, rescale
 from openstreamer.media.errors import MediaError
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import AudioConfig, Track
-from openstreamer.wire.mpegts.framings import Unit, framing_of
+from openstreamer.wire.mpegts.framings import AdtsFraming, Unit, framing_of
 from openstreamer.wire.mpegts.statistics import MpegTsStatistics
 from openstreamer.wire.mpegts.tables import ElementaryStreamInfo
 from openstreamer.wire.mpegts.times import TrackTimes
@@ -36,6 +36,7 @@ class AudioStream:
         self._times = times
         self._statistics = statistics
         self._framing = framing_of(info)
+        self._adts = self._framing if isinstance(self._framing, AdtsFraming) else None
         self._partial = b""
         self._synced = False
         self._clock: SampleClock | None = None
@@ -48,6 +49,52 @@ class AudioStream:
 
     def feed(self, payload: bytes, times_90k: tuple[int, int] | None) -> list[Frame]:
         """The frames that one PES payload completes; ``times_90k`` are its PTS and DTS."""
+        adts = self._adts
+        if adts is not None and self._goes_on(adts.config, times_90k):
+            run = adts.run(payload)
+            if run is not None:
+                return self._feed_run(run[0], payload[run[1] :], times_90k)
+        return self._feed(payload, times_90k)
+
+    def _goes_on(self, config: AudioConfig | None, times_90k: tuple[int, int] | None) -> bool:
+        """Whether frames of ``config`` that begin with a PES packet may be taken as one run."""
+        return (
+            self._synced
+            and not self._partial
+            and config is not None
+            and config is self._said
+            and not self._deciding
+            and (times_90k is not None or self._next_90k is not None)
+        )
+
+    def _feed_run(
+        self, payloads: list[bytes], partial: bytes, times_90k: tuple[int, int] | None
+    ) -> list[Frame]:
+        """Frames that all are of the configuration that is known, and the beginning of another one."""
+        self._partial = partial
+        stamp_90k = times_90k[0] if times_90k else None
+        if not payloads:
+            self._stamp_90k = stamp_90k
+            return []
+        self._stamp_90k = None
+        next_90k = self._next_90k if stamp_90k is None else stamp_90k
+        clock, track, config, place = self._clock, self.track, self._said, self._times.place
+        assert next_90k is not None
+        assert clock is not None
+        assert track is not None
+        assert isinstance(config, AacConfig)
+        samples = config.samples_per_frame
+        lasts_90k = rescale(samples, config.timescale, TICKS_PER_SECOND)
+        frames: list[Frame] = []
+        for payload in payloads:
+            pts_90k = clock.stamp(next_90k, samples)
+            next_90k = pts_90k + lasts_90k
+            placed_90k = place(pts_90k)
+            frames.append(Frame(track, placed_90k, placed_90k, False, payload))
+        self._next_90k = next_90k
+        return frames
+
+    def _feed(self, payload: bytes, times_90k: tuple[int, int] | None) -> list[Frame]:
         before = len(self._partial)
         data = self._partial + payload if before else payload
         stamp_90k, next_stamp_90k = self._stamp_90k, times_90k[0] if times_90k else None

@@ -20,12 +20,17 @@ from openstreamer.wire.mpegts.video import Av1Stream, NalStream
 VIDEO_TRACK_ID = 0
 FIRST_AUDIO_TRACK_ID = 1
 
-# The header of a packet as one number (2.4.3.2)
-_ERROR = 0x800000
-_BEGINS = 0x400000
-_SCRAMBLED = 0xC0
-_ADAPTATION = 0x20
-_PAYLOAD = 0x10
+# The header of a packet (2.4.3.2) as one little-endian number
+_SYNC = 0xFF
+_ERROR = 0x8000
+_BEGINS = 0x4000
+_SCRAMBLED = 0xC0000000
+_ADAPTATION = 0x20000000
+_PAYLOAD = 0x10000000
+_COUNTER_AT = 24
+_COUNTER = 0x0F000000
+_ONE_MORE = 0x01000000
+_BUT_COUNTER = 0xF0FFFFFF
 
 # Flags of the adaptation field (2.4.3.4)
 _DISCONTINUITY = 0x80
@@ -129,11 +134,11 @@ class MpegTsDemuxer:
         for head, body in run:
             if head != expected:
                 if stream is not None:
-                    stream.room, stream.fast_cc = room, expected & 15
-                stream = plain(head >> 4)
-                if stream is None or stream.fast_cc != head & 15:
+                    stream.room, stream.fast_cc = room, expected >> _COUNTER_AT & 15
+                stream = plain(head & _BUT_COUNTER)
+                if stream is None or stream.fast_cc != head >> _COUNTER_AT & 15:
                     stream, expected = None, -1
-                    if head >> 24 != SYNC_BYTE:
+                    if head & _SYNC != SYNC_BYTE:
                         count -= 1 + run.__length_hint__()  # type: ignore[attr-defined]
                         self._lose_sync(run)
                         synced = False
@@ -144,14 +149,14 @@ class MpegTsDemuxer:
                 append, room = stream.pieces.append, stream.room
             append(body)
             room -= PAYLOAD_BYTES
-            expected = head + 1 if head & 15 != 15 else head - 15
+            expected = head + _ONE_MORE if head & _COUNTER != _COUNTER else head - _COUNTER
             if room <= 0:
                 assert stream is not None
-                stream.room, stream.fast_cc = room, expected & 15
+                stream.room, stream.fast_cc = room, expected >> _COUNTER_AT & 15
                 self._deliver(stream.filled())
                 stream, expected = None, -1
         if stream is not None:
-            stream.room, stream.fast_cc = room, expected & 15
+            stream.room, stream.fast_cc = room, expected >> _COUNTER_AT & 15
         self.statistics.packets += count
         if not self._gate.flowing and self.statistics.packets > self._limits.max_silent_packets:
             raise SourceRejected(self._why_nothing())
@@ -163,7 +168,7 @@ class MpegTsDemuxer:
         self.statistics.malformed += 1
 
     def _packet(self, head: int, body: bytes) -> None:
-        pid = head >> 8 & 0x1FFF
+        pid = head & 0x1F00 | head >> 16 & 0xFF
         stream = self._streams.get(pid)
         if stream is None and not self._table.is_table(pid):
             if not self._ordered and head & _ADAPTATION:
@@ -192,8 +197,10 @@ class MpegTsDemuxer:
         begins = head & _BEGINS != 0
         if stream is not None:
             jumps = flags & _DISCONTINUITY != 0
-            self._deliver(stream.receive(head & 15, payload, begins=begins, stuffed=stuffed, jumps=jumps))
-        elif self._table.receive(pid, head & 15, payload, begins):
+            self._deliver(
+                stream.receive(head >> _COUNTER_AT & 15, payload, begins=begins, stuffed=stuffed, jumps=jumps)
+            )
+        elif self._table.receive(pid, head >> _COUNTER_AT & 15, payload, begins):
             self._follow_program()
 
     def _scrambled(self, head: int, body: bytes, stream: ElementaryStream | None) -> None:
@@ -247,7 +254,7 @@ class MpegTsDemuxer:
                 self._deliver(old.end())
         self._ordered = streams
         self._streams = {stream.info.pid: stream for stream in streams}
-        self._plain = {SYNC_BYTE << 20 | pid << 4 | 1: stream for pid, stream in self._streams.items()}
+        self._plain = {_plain_head(pid): stream for pid, stream in self._streams.items()}
 
     def _chosen_streams(self, program: Program) -> list[ElementaryStreamInfo]:
         """The first video and all audio streams, video first."""
@@ -269,7 +276,9 @@ class MpegTsDemuxer:
         except MediaError:
             self.statistics.unknown_streams += 1
             return None
-        return ElementaryStream(info, codec, self._clock, self.statistics, self._limits.max_unit_bytes)
+        limits = self._limits
+        max_bytes = limits.max_unit_bytes if codec.is_video else limits.max_sound_bytes
+        return ElementaryStream(info, codec, self._clock, self.statistics, max_bytes)
 
     def _why_nothing(self) -> str:
         """In words, why no frame came out."""
@@ -287,3 +296,8 @@ class MpegTsDemuxer:
             what = ", ".join(names[:8]) or "programs without a PMT"
             return f"MPEG-TS: nothing that can be carried, only {what}"
         return f"MPEG-TS: {', '.join(names[:8])}: no frame in {self.statistics.packets} packets"
+
+
+def _plain_head(pid: int) -> int:
+    """The header of a packet with nothing but payload, its counter left out."""
+    return SYNC_BYTE | pid & 0x1F00 | (pid & 0xFF) << 16 | _PAYLOAD

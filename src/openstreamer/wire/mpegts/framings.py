@@ -58,8 +58,10 @@ class AdtsFraming(_Alone):
     sync = b"\xff"
 
     def __init__(self) -> None:
+        self.config: AacConfig | None = None  # of the newest frame
         self._said: tuple[int, int, int] | None = None
-        self._config: AacConfig | None = None
+        self._fixed = 0  # adts_fixed_header (1.A.2.2.1) of the newest frame, 28 bits
+        self._newest_header_bytes = 0
 
     def frame_bytes(self, head: bytes) -> int:
         """See :class:`Framing`."""
@@ -69,10 +71,32 @@ class AdtsFraming(_Alone):
         """See :class:`Framing`."""
         header = parse_adts_header(frame)
         if header.configuration != self._said:
-            self._config = AacConfig.from_adts(frame)
+            self.config = AacConfig.from_adts(frame)
             self._said = header.configuration
+        self._fixed = int.from_bytes(frame[:4], "big") >> 4
+        self._newest_header_bytes = header.header_bytes
         payload = frame[header.header_bytes :]
-        return [Unit(payload, self._config)] if payload else []
+        return [Unit(payload, self.config)] if payload else []
+
+    def run(self, data: bytes) -> tuple[list[bytes], int] | None:
+        """The payloads of the frames that ``data`` consists of, and where the beginning of a further one is.
+
+        ``None`` unless all that is fixed in a header is as in the newest frame that :meth:`units` saw, as it
+        is nearly always: then one comparison stands for reading the header.
+        """
+        fixed, header_bytes, from_bytes = self._fixed, self._newest_header_bytes, int.from_bytes
+        payloads: list[bytes] = []
+        position, end = 0, len(data)
+        while end - position >= ADTS_HEADER_BYTES:
+            bits = from_bytes(data[position : position + ADTS_HEADER_BYTES], "big")
+            size = bits >> 13 & 0x1FFF
+            if bits >> 28 != fixed or bits & 3 or size <= header_bytes:
+                return None
+            if position + size > end:
+                break
+            payloads.append(data[position + header_bytes : position + size])
+            position += size
+        return payloads, position
 
 
 class LoasFraming(_Alone):

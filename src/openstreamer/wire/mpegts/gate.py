@@ -19,7 +19,7 @@ class TrackGate:
     Sound without a picture is not passed on while video packets come: it begins at the first key frame.
     """
 
-    __slots__ = ("_clock", "_held", "_held_bytes", "_limits", "_statistics", "flowing", "tracks")
+    __slots__ = ("_clock", "_held", "_held_bytes", "_limits", "_statistics", "_streams", "flowing", "tracks")
 
     def __init__(self, limits: MpegTsLimits, clock: ProgramClock, statistics: MpegTsStatistics) -> None:
         self._limits = limits
@@ -27,17 +27,20 @@ class TrackGate:
         self._statistics = statistics
         self._held: deque[Frame] = deque()
         self._held_bytes = 0
+        self._streams: Sequence[ElementaryStream] = ()  # that ``tracks`` are of
         self.flowing = False
         self.tracks: tuple[Track, ...] = ()
 
     def pass_on(self, frames: list[Frame], streams: Sequence[ElementaryStream]) -> list[Frame]:
         """``frames`` that just came from ``streams``, with those that waited, if they may go."""
-        self._update(streams)
         if self.flowing:
+            if streams is not self._streams or not self._knows(frames):
+                self._update(streams)
             if not (self.tracks and self.tracks[0].is_video):
                 for frame in frames:
                     frame.key = True  # without video, every audio frame is a random access point
             return frames
+        self._update(streams)
         self._held.extend(frames)
         self._held_bytes += sum(len(frame.payload) for frame in frames)
         self._reject_in_vain(streams)
@@ -87,8 +90,20 @@ class TrackGate:
         frames.sort(key=lambda frame: frame.dts_90k)
         return frames
 
+    def _knows(self, frames: list[Frame]) -> bool:
+        """Whether all ``frames`` are of tracks that are known."""
+        before: Track | None = None
+        for frame in frames:
+            track = frame.track
+            if track is not before:
+                if all(known is not track for known in self.tracks):
+                    return False
+                before = track
+        return True
+
     def _update(self, streams: Sequence[ElementaryStream]) -> None:
         """Note the tracks; one whose stream was replaced stays until the new one is known."""
+        self._streams = streams
         old = {track.id: track for track in self.tracks}
         tracks = []
         for stream in streams:

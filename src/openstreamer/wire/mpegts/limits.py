@@ -15,7 +15,10 @@ class MpegTsLimits:
     configuration_wait_ms: int = 10_000  # for the parameter sets of video that does come: a long GOP
     max_held_frames: int = 512  # before the tracks are known
     max_held_bytes: int = 8 << 20
-    max_unit_bytes: int = 8 << 20  # one PES packet, one access unit
+    max_unit_bytes: int = 8 << 20  # one PES packet of video, one access unit
+    max_sound_bytes: int = (
+        128 << 10
+    )  # one PES packet of it: that must say its length (2.4.3.7), 64 kB at most
     max_programs: int = 64  # whose PMTs are followed
     max_streams: int = 32  # of the chosen program
     max_garbage_bytes: int = 1 << 20  # in a row, between packets

@@ -1,6 +1,7 @@
 """The programs of a transport stream as its PAT and PMTs say, and which of them is read."""
 
-from collections.abc import Collection
+import itertools
+from collections.abc import Collection, Iterable
 
 from openstreamer.media.errors import MediaError
 from openstreamer.wire.mpegts.limits import MpegTsLimits
@@ -9,7 +10,6 @@ from openstreamer.wire.mpegts.statistics import MpegTsStatistics
 from openstreamer.wire.mpegts.tables import (
     PAT_PID,
     ElementaryStreamInfo,
-    PatSection,
     Program,
     parse_pat,
     parse_pmt,
@@ -37,7 +37,7 @@ class ProgramTable:
         self._statistics = statistics
         self._assemblers = {PAT_PID: SectionAssembler()}
         self._pat_version = -1
-        self._pat_sections: dict[int, PatSection] = {}
+        self._pat_sections: dict[int, tuple[tuple[int, int], ...]] = {}  # programs by section number
         self._programs: dict[int, Program] = {}
         self._complete = False
         self.chosen: Program | None = None
@@ -95,16 +95,22 @@ class ProgramTable:
         if pat.version != self._pat_version:
             self._pat_version = pat.version
             self._pat_sections.clear()
-        self._pat_sections[pat.number] = pat
-        if len(self._pat_sections) <= pat.last_number:
+        programs = self._within_bound(pat.programs)
+        if self._pat_sections.get(pat.number) == programs:
             return
-        listed = dict(
-            entry for number in sorted(self._pat_sections) for entry in self._pat_sections[number].programs
-        )
-        kept = list(listed.items())[: self._limits.max_programs]
-        if self._wanted in listed and (self._wanted, listed[self._wanted]) not in kept:
-            kept[-1] = (self._wanted, listed[self._wanted])
-        self._set_programs(dict(kept))
+        self._pat_sections[pat.number] = programs
+        if len(self._pat_sections) > pat.last_number:
+            listed = [self._pat_sections[number] for number in sorted(self._pat_sections)]
+            self._set_programs(dict(self._within_bound(itertools.chain.from_iterable(listed))))
+
+    def _within_bound(self, programs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+        """The first programs, and the wanted one wherever it stands: a PAT may list 65,535."""
+        rest = iter(programs)
+        first = tuple(itertools.islice(rest, self._limits.max_programs))
+        if self._wanted is None:
+            return first
+        wanted = next((entry for entry in rest if entry[0] == self._wanted), None)
+        return first if wanted is None else (*first[:-1], wanted)
 
     def _set_programs(self, listed: dict[int, int]) -> None:
         known = self._programs
