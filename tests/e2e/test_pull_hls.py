@@ -1,4 +1,4 @@
-"""Pulling HLS of an encoder that begins anew, and our own low-latency HLS; its kinds are in ``test_peers``."""
+"""Pulling HLS of an encoder that begins anew, and our own low-latency HLS; all kinds: ``test_peers``."""
 
 import contextlib
 import functools

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="openstreamer-peers-") as directory:
         verdicts, failures = _run(cases, Path(directory), options.seconds, options.at_once)
     print(table(verdicts))
-    print(complaints(verdicts) + "\n".join(failures))
+    print("\n".join(filter(None, (complaints(verdicts), *failures))))
     print(f"{time.monotonic() - began_s:.0f} s; {save(verdicts, RESULTS)}")
     return 1 if failures or any(verdict.problems for verdict in verdicts) else 0
 
@@ -53,8 +53,8 @@ def _run(
                 failures.append(f"{case.name}: {type(err).__name__}: {err}")
                 print(failures[-1], file=sys.stderr, flush=True)
             else:
-                words = "; ".join(verdicts[-1].problems) or "as it went in"
-                print(f"{case.source} from {case.peer}: {words}", file=sys.stderr, flush=True)
+                words = complaints(verdicts[-1:]) or f"{case.name}: as it went in"
+                print(words, file=sys.stderr, flush=True)
     return verdicts, failures
 
 
