@@ -13,7 +13,7 @@ from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.observe import FlowMeter
 from openstreamer.stream.pipeline import MediaSettings, StreamPipeline
 from openstreamer.stream.publish import PublishRequest
-from tests.support.media import VIDEO, video
+from tests.support.media import AUDIO, VIDEO, audio, video
 from tests.support.sources import ScriptedSource
 from tests.support.virtual_time import VirtualTimeLoop, run_virtual
 
@@ -92,14 +92,12 @@ def test_the_bitrate_of_a_publisher_that_fell_silent_is_nothing() -> None:
     async def scenario(loop: VirtualTimeLoop) -> None:
         stream = pipeline(loop)
         await stream.start()
-        publishing = loop.create_task(publish(stream, PacedSource(250, ends=False)))
-        await tick(stream, loop, 13)
-        runtime = stream.runtime(loop.now_ns())
-        assert runtime.media.input_bitrate_kbps == 0
-        assert runtime.inputs[0].bitrate_kbps == 0
-        assert runtime.inputs[0].tracks[0].bitrate_kbps == 0
-        publishing.cancel()
-        await asyncio.gather(publishing, return_exceptions=True)
+        async with beside(publish(stream, PacedSource(250, ends=False))):
+            await tick(stream, loop, 13)
+            runtime = stream.runtime(loop.now_ns())
+            assert runtime.media.input_bitrate_kbps == 0
+            assert runtime.inputs[0].bitrate_kbps == 0
+            assert runtime.inputs[0].tracks[0].bitrate_kbps == 0
         await stream.stop()
 
     run_virtual(scenario)
@@ -113,24 +111,32 @@ def test_an_input_says_how_old_its_last_frame_is_and_how_many_come() -> None:
         source.statistics = SourceStatistics(
             received_packets=99, lost_packets=1, dropped_frames=3, reconnects=2
         )
-        publishing = loop.create_task(publish(stream, source))
-        await tick(stream, loop, 5)
-        shown = stream.runtime(loop.now_ns()).inputs[0]
-        assert shown.last_frame_age_sec == pytest.approx(1.0, abs=0.05)
-        assert (shown.packet_loss, shown.dropped_frames, shown.reconnects) == (0.01, 3, 2)
-        publishing.cancel()
-        await asyncio.gather(publishing, return_exceptions=True)
+        async with beside(publish(stream, source)):
+            await tick(stream, loop, 5)
+            shown = stream.runtime(loop.now_ns()).inputs[0]
+            assert shown.last_frame_age_sec == pytest.approx(1.0, abs=0.05)
+            assert (shown.packet_loss, shown.dropped_frames, shown.reconnects) == (0.01, 3, 2)
         await stream.stop()
 
     run_virtual(scenario)
 
 
 class SlowCamera(ScriptedSource):
-    """A picture every four seconds, and no sound, for ``count`` pictures; then nothing."""
+    """A picture every four seconds, for ``count`` pictures; then nothing. With ``sound``, a multiplexer sends
+    it in bursts with the pictures."""
 
-    def __init__(self, count: int) -> None:
-        super().__init__([[video(n * 4 * 90_000, key=True)] for n in range(count)], tracks=(VIDEO,))
+    def __init__(self, count: int, *, sound: bool) -> None:
+        steps: list[list[Frame] | Exception] = [
+            [video(n * 4 * 90_000, key=True), *(self._sound(n) if sound else [])] for n in range(count)
+        ]
+        super().__init__(steps, tracks=(VIDEO, AUDIO) if sound else (VIDEO,))
         self._sent = 0
+
+    @staticmethod
+    def _sound(number: int) -> list[Frame]:
+        """That of the four seconds before a picture."""
+        first, end = (max(0, (number - n) * 4 * 90_000 // 1920) for n in (1, 0))
+        return [audio(index * 1920) for index in range(first, end)]
 
     async def receive(self) -> list[Frame]:
         await asyncio.sleep(4 if self._sent else 0)
@@ -138,10 +144,11 @@ class SlowCamera(ScriptedSource):
         return await super().receive()
 
 
+@pytest.mark.parametrize("sound", [True, False], ids=["sound", "no sound"])
 @pytest.mark.parametrize("pulled", [True, False], ids=["pulled", "published"])
-def test_a_slow_camera_becomes_active_once_and_stays_so_until_it_is_silent(pulled: bool) -> None:
+def test_a_slow_camera_becomes_active_once_and_stays_so_until_it_is_silent(pulled: bool, sound: bool) -> None:
     async def scenario(loop: VirtualTimeLoop) -> None:
-        camera = SlowCamera(12)
+        camera = SlowCamera(12, sound=sound)
 
         async def open_camera(_: object) -> ScriptedSource:
             return camera
@@ -154,23 +161,21 @@ def test_a_slow_camera_becomes_active_once_and_stays_so_until_it_is_silent(pulle
             else pipeline(loop)
         )
         await stream.start()
-        publishing = loop.create_task(asyncio.sleep(0) if pulled else publish(stream, camera))
-        seen: list[str] = []
-        for _ in range(70):
-            await tick(stream, loop, 1)
-            runtime = stream.runtime(loop.now_ns())
-            seen.append(f"{runtime.status} {runtime.inputs[0].status}")
-        assert [seen[n] for n in range(70) if not n or seen[n] != seen[n - 1]] == [
-            "degraded active",
-            "active active",
-            "degraded degraded",
-        ]
-        assert 4 <= seen.index("active active") <= 8  # its second picture ends the first part
-        assert 44 + 9 <= seen.index("degraded degraded") <= 44 + 11
-        assert ["silent for 10 s" in failure.message for failure in stream.ingest.failures][:1] == [True]  # type: ignore[union-attr]
-        assert camera.closed is pulled
-        publishing.cancel()
-        await asyncio.gather(publishing, return_exceptions=True)
+        async with beside(asyncio.sleep(0) if pulled else publish(stream, camera)):
+            seen: list[str] = []
+            for _ in range(70):
+                await tick(stream, loop, 1)
+                runtime = stream.runtime(loop.now_ns())
+                seen.append(f"{runtime.status} {runtime.inputs[0].status}")
+            assert [seen[n] for n in range(70) if not n or seen[n] != seen[n - 1]] == [
+                "degraded active",
+                "active active",
+                "degraded degraded",
+            ]
+            assert 4 <= seen.index("active active") <= 8  # its second picture ends the first part
+            assert 44 + 9 <= seen.index("degraded degraded") <= 44 + 11
+            assert ["silent for 10 s" in failure.message for failure in stream.ingest.failures][:1] == [True]  # type: ignore[union-attr]
+            assert camera.closed is pulled
         await stream.stop()
 
     run_virtual(scenario)
@@ -182,18 +187,16 @@ def test_a_publisher_without_key_frames_is_named_until_they_come_again() -> None
         await stream.start()
         pictures = [video(n * 3600, key=n in (0, 900, 950), size=100) for n in range(1025)]
         source = PacedSource(0, ends=False, script=[[picture] for picture in pictures])
-        publishing = loop.create_task(publish(stream, source))
-        reasons: list[list[str]] = []
-        for _ in range(41):
-            await tick(stream, loop, 1)
-            reasons.append(stream.runtime(loop.now_ns()).reasons)
-        first, last = 21, 37  # seconds: 20 s after the first one; and at the one after the next
-        assert all("key frame" in said[-1] for said in reasons[first : last + 1])
-        assert "no key frame for 31 s" in reasons[30][0]
-        assert reasons[last + 2] == []
-        assert "key frame" not in str(reasons[:20])
-        publishing.cancel()
-        await asyncio.gather(publishing, return_exceptions=True)
+        async with beside(publish(stream, source)):
+            reasons: list[list[str]] = []
+            for _ in range(41):
+                await tick(stream, loop, 1)
+                reasons.append(stream.runtime(loop.now_ns()).reasons)
+            first, last = 21, 37  # seconds: 20 s after the first one; and at the one after the next
+            assert all("key frame" in said[-1] for said in reasons[first : last + 1])
+            assert "no key frame for 31 s" in reasons[30][0]
+            assert reasons[last + 2] == []
+            assert "key frame" not in str(reasons[:20])
         await stream.stop()
 
     run_virtual(scenario)

@@ -247,16 +247,12 @@ class Ingest:
             words = self.damage or f"connected, but silent for {limit_s:g} s"
             self._note("stalled", f"{source.protocol}: {words}")
 
-    def usual_step_s(self, track_id: int) -> float | None:
-        """How far apart the frames of a track come; ``None`` after a single one, 0 before it."""
-        return self._timeline.usual_step_s(track_id)
-
     @property
     def silence_limit_s(self) -> float:
-        """For how long nothing at all may come of the present source before it counts as silent."""
+        """For how long a track of the present source may bring nothing before it counts as silent."""
         tracks = self.source.tracks if self.source is not None else ()
-        steps_s = [self.usual_step_s(track.id) for track in tracks]
-        return silence_limit_s(self.silence_s, [step_s for step_s in steps_s if step_s != 0])
+        usual_step_s = self._timeline.usual_step_s
+        return silence_limit_s(self.silence_s, [usual_step_s(track.id) for track in tracks])
 
     @property
     def damage(self) -> str | None:

@@ -10,7 +10,6 @@ from openstreamer.config.urls import redact_url
 from openstreamer.hub import Hub, TrackFlow
 from openstreamer.media.track import Track
 from openstreamer.stream.ingest import Ingest
-from openstreamer.stream.liveness import silence_limit_s
 from openstreamer.stream.status import (
     ErrorEntry,
     InputRuntime,
@@ -75,12 +74,7 @@ def _flowing_kbps(track: Track, pipeline: "StreamPipeline", now_ns: int) -> int:
     ingest, flow = pipeline.ingest, pipeline.hub.flows.get(track.id)
     if ingest is None or ingest.source is None or flow is None:
         return 0
-    return 0 if _is_silent(flow, now_ns, _track_window_ns(track, ingest)) else pipeline.meter.kbps(track.id)
-
-
-def _track_window_ns(track: Track, ingest: Ingest) -> int:
-    """How old the newest frame of a track may be."""
-    return int(silence_limit_s(ingest.silence_s, [ingest.usual_step_s(track.id)]) * 1e9)
+    return 0 if _is_silent(flow, now_ns, int(ingest.silence_limit_s * 1e9)) else pipeline.meter.kbps(track.id)
 
 
 def _unix_time(at_ns: int | None, now_ns: int) -> datetime | None:
@@ -126,7 +120,6 @@ def observe(pipeline: "StreamPipeline") -> Observation:
     if ingest is None:
         seen.input_problem = "no input is configured"
     else:
-        seen.track_window_ns = {track.kind.value: _track_window_ns(track, ingest) for track in hub.tracks}
         seen.waits_for_publisher = ingest.waits_for_publisher
         seen.input_problem = ingest.problem
         seen.damage = ingest.damage
@@ -186,14 +179,15 @@ def input_runtime(ingest: Ingest, pipeline: "StreamPipeline", now_ns: int) -> In
 
 def stream_runtime(pipeline: "StreamPipeline", now_ns: int) -> StreamRuntime:
     """The whole stream as the API shows it."""
+    ingest = pipeline.ingest
+    silence_s = ingest.silence_limit_s if ingest is not None else pipeline.settings.silence_s
     status, reasons = judge(
         observe(pipeline),
         now_ns,
-        input_window_ns=int(pipeline.settings.silence_s * 1e9),
+        input_window_ns=int(silence_s * 1e9),
         output_window_ns=OUTPUT_WINDOW_NS,
     )
     runtime = StreamRuntime(status=status, reasons=reasons)
-    ingest = pipeline.ingest
     if ingest is not None:
         runtime.inputs = [input_runtime(ingest, pipeline, now_ns)]
         runtime.pipeline_active = runtime.inputs[0].status is InputStatus.ACTIVE

@@ -122,8 +122,8 @@ class Observation:
     """What can be seen of one stream at one instant; times are monotonic nanoseconds, ``None``: never.
 
     ``track_frame_ns`` and ``output_progress_ns`` hold the time of the newest frame per selected track and of
-    the newest product per enabled output; ``track_window_ns`` and ``output_window_ns`` how old it may be
-    where that is more than usual. ``damage`` says what else comes when no frames do.
+    the newest product per enabled output; ``output_window_ns`` how old that may be where it is more than
+    usual. ``damage`` says what else comes when no frames do.
     """
 
     wanted: bool
@@ -132,7 +132,6 @@ class Observation:
     input_problem: str | None = None
     damage: str | None = None
     track_frame_ns: dict[str, int | None] = field(default_factory=dict)
-    track_window_ns: dict[str, int] = field(default_factory=dict)
     output_progress_ns: dict[str, int | None] = field(default_factory=dict)
     output_window_ns: dict[str, int] = field(default_factory=dict)
     dead_components: list[str] = field(default_factory=list)
@@ -182,7 +181,7 @@ def judge(
     silent = [
         _silence(f"no {track} frames from the input", at_ns, now_ns)
         for track, at_ns in seen.track_frame_ns.items()
-        if _stale(at_ns, now_ns, max(input_window_ns, seen.track_window_ns.get(track, 0)))
+        if _stale(at_ns, now_ns, input_window_ns)
     ]
     flowing = bool(seen.track_frame_ns) and len(silent) < len(seen.track_frame_ns)
     if seen.waits_for_publisher:
