@@ -49,6 +49,9 @@ def _run(
         for case, verdict in asked:
             try:
                 verdicts.append(verdict.result())
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
             except Exception as err:  # noqa: BLE001 - the other cases are still worth their time
                 failures.append(f"{case.name}: {type(err).__name__}: {err}")
                 print(failures[-1], file=sys.stderr, flush=True)

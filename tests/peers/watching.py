@@ -1,5 +1,6 @@
 """A viewer in Chromium: the player page over LL-HLS. The limits are those of ``player.assert_watched``."""
 
+import time
 from typing import Any
 
 from playwright.sync_api import sync_playwright
@@ -23,9 +24,9 @@ def watch_for(seconds: float) -> Watch:
             browser = playwright.chromium.launch(executable_path=chromium_path(), args=list(CHROMIUM_ARGS))
             player = Player(browser, server.url(f"/play/{code}?engine=hlsjs"))
             player.wait_until_playing()
-            began = player.seen()
+            began, began_s = player.seen(), time.monotonic()
             latencies = player.watch(seconds)
-            seen = _seen(player, began, seconds, has_picture="video" in original.kinds)
+            seen = _seen(player, began, time.monotonic() - began_s, has_picture="video" in original.kinds)
             seen.latency_s = sorted(latencies)[len(latencies) // 2] if latencies else None
             browser.close()
             return seen
@@ -45,13 +46,13 @@ def _seen(player: Player, began: dict[str, Any], seconds: float, *, has_picture:
     if grown["restarts"] or now["last_error"]:
         say(f"the player started anew {grown['restarts']} times: {now['last_error']}")
     if abs(grown["time_s"] - seconds) > _LATE_S:
-        say(f"{grown['time_s']:.1f} s were played in {seconds:g} s")
+        say(f"{grown['time_s']:.1f} s were played in {seconds:.1f} s")
     if grown["audio_bytes"] < _LEAST_AUDIO_BYTES_PER_S * seconds:
-        say(f"{grown['audio_bytes']} bytes of sound were decoded in {seconds:g} s")
+        say(f"{grown['audio_bytes']} bytes of sound were decoded in {seconds:.1f} s")
     if has_picture:
         size = (player.video("videoWidth"), player.video("videoHeight"))
         if size != SIZE:
             say(f"the picture is {size}")
         if grown["frames"] < _LEAST_PICTURES_PER_S * seconds:
-            say(f"{grown['frames']} pictures were decoded in {seconds:g} s")
+            say(f"{grown['frames']} pictures were decoded in {seconds:.1f} s")
     return seen
