@@ -154,6 +154,8 @@ def test_the_usual_step_is_known_of_the_present_source_and_outlasts_a_pause() ->
     assert timeline.usual_step_s(VIDEO.id) == 0.04
     timeline.begin_epoch()
     assert timeline.usual_step_s(VIDEO.id) == 0
+    timeline.map([video(0, key=True)])
+    assert timeline.usual_step_s(VIDEO.id) is None
 
 
 def test_how_far_apart_key_frames_are_is_known_of_the_present_source() -> None:
