@@ -6,6 +6,7 @@ connection is not read any more.
 """
 
 import asyncio
+import itertools
 import socket
 from collections import deque
 from contextlib import nullcontext, suppress
@@ -21,6 +22,7 @@ MAX_HEAD_BYTES: Final = 64 << 10
 MAX_OVERHEAD_BYTES: Final = 64 << 10  # sent without any byte of the body between
 MAX_INTERIM_RESPONSES: Final = 8  # 100 and 103, before the real one
 PIECE_BYTES: Final = 64 << 10  # the most that the parser is given, and so that one piece of a body has
+MOST_CHUNKS: Final = 64  # of a body in that, before they are joined
 # Of media in real time. Without sound apart from its pictures nothing tells a crumb from a picture: 20 ms is
 # less than a picture lasts, and halves the wake-ups of a transport stream that is sent smoothly.
 HELD_BACK_S: Final = 0.02
@@ -219,12 +221,21 @@ class HttpConnection(asyncio.Protocol):
         if self._failure is not None:
             return
         self._overhead_bytes += len(data)
+        queued = len(self._pieces)
         self._parser.feed_data(data)
+        if len(self._pieces) - queued > MOST_CHUNKS:
+            self._join(queued)
         if self._overhead_bytes > (MAX_HEAD_BYTES if self._in_head else MAX_OVERHEAD_BYTES):
             self._fail(f"sent more than {MAX_HEAD_BYTES >> 10} kB of header")
         elif self._queued_bytes > MOST_QUEUED_BYTES and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
+
+    def _join(self, queued: int) -> None:
+        """Make one piece of those behind the first ``queued``: small ones cost far more than they carry."""
+        pieces = self._pieces
+        self._pieces = deque(itertools.islice(pieces, queued))
+        self._pieces.append(b"".join(itertools.islice(pieces, queued, None)))
 
     def eof_received(self) -> bool:
         if self._busy and not self._in_head and not self.delimited:

@@ -9,7 +9,7 @@ keeping that distance. What is on demand is given out in real time from its begi
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -52,7 +52,7 @@ class HlsSource:
         speed: float = 1.0,
     ) -> None:
         self._speed = speed
-        self._limits = limits or HlsLimits()
+        self._limits = _within_timeout(limits or HlsLimits(), float(chosen.net.timeout_sec))
         self._wanted_variant = http.endpoint.parameter(VARIANT_PARAMETER)
         self._entry_url = without_fields(input_url(chosen), (VARIANT_PARAMETER,))  # it is for this server
         self._program = chosen.program or None
@@ -320,6 +320,11 @@ class HlsSource:
     def _wake(self) -> None:
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
+
+
+def _within_timeout(limits: HlsLimits, timeout_s: float) -> HlsLimits:
+    """The same, where an input has a timeout of its own (0: it has none): playlists must be whole within."""
+    return replace(limits, playlist_timeout_s=timeout_s) if timeout_s else limits
 
 
 @dataclass(frozen=True, slots=True)
