@@ -145,6 +145,21 @@ async def test_chunked_bodies_with_interim_responses() -> None:
         assert response.complete
 
 
+async def test_chunks_of_two_bytes_become_few_pieces() -> None:
+    body = bytes(range(256)) * 512
+
+    async def script(peer: Peer) -> None:
+        chunks = b"".join(b"2\r\n%b\r\n" % body[at : at + 2] for at in range(0, len(body), 2))
+        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+
+    pieces = []
+    async with answered(script) as response:
+        while piece := await response.chunk():
+            pieces.append(piece)
+    assert b"".join(pieces) == body
+    assert len(pieces) < 1000
+
+
 async def test_a_body_that_ends_with_the_connection_is_not_said_to_be_complete() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(b"HTTP/1.0 200 OK\r\n\r\nabc")

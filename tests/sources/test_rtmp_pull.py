@@ -261,6 +261,14 @@ def refusal_of(login: dict[str, str]) -> str:
     )
 
 
+async def test_a_server_that_does_not_read_our_answers_is_left() -> None:
+    async with rtmp_origin(play_clip) as origin, pull(f"rtmp://127.0.0.1:{origin.port}/live/news") as source:
+        source._connection.pause_writing()  # what the transport calls when too much waits to be sent
+        err = await error_of(source)
+    assert isinstance(err, SourceUnreachable)
+    assert "does not read what is answered" in str(err)
+
+
 async def test_it_logs_in_where_the_server_wants_it() -> None:
     async with rtmp_origin(play_clip, machine=AccessManager) as origin:
         async with pull(f"rtmp://me:p%40ss@127.0.0.1:{origin.port}/live/news") as source:

@@ -1,19 +1,22 @@
 """One input: whatever its source does, it is tried again, and what can be said of it is true."""
 
 import asyncio
+import gc
 import re
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from openstreamer.failover.timeline import Timeline
 from openstreamer.hub import Hub
-from openstreamer.media.errors import SourceEnded, SourceRejected, SourceUnreachable
+from openstreamer.media.errors import RemoteProtocolError, SourceEnded, SourceRejected, SourceUnreachable
 from openstreamer.media.frame import Frame
 from openstreamer.sources.base import Source
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.ingest import Ingest, IngestTotals
 from openstreamer.stream.publish import PublishPoint, PublishRefused, PublishRequest
+from tests.support.beside import beside, end
 from tests.support.media import video
 from tests.support.sources import PausingSource, ScriptedSource
 from tests.support.virtual_time import VirtualTimeLoop, run_virtual
@@ -56,10 +59,8 @@ class Rig:
         return self._sources.pop(0)
 
     async def run_for(self, seconds: float) -> None:
-        task = self.loop.create_task(self.ingest.run())
-        await asyncio.sleep(seconds)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with beside(self.ingest.run()):
+            await asyncio.sleep(seconds)
 
 
 def virtual(scenario: Callable[[VirtualTimeLoop], Awaitable[None]]) -> None:
@@ -112,14 +113,12 @@ def test_silence_ends_a_source_after_the_silence_window_and_not_before() -> None
     async def scenario(loop: VirtualTimeLoop) -> None:
         quiet = ScriptedSource([second(0)])
         rig = Rig(loop, [quiet], silence_s=2.0)
-        task = loop.create_task(rig.ingest.run())
-        await asyncio.sleep(1.99)
-        assert not quiet.closed
-        await asyncio.sleep(0.2)
-        assert quiet.closed
-        assert "silent for 2 s" in rig.ingest.failures[-1].message
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with beside(rig.ingest.run()):
+            await asyncio.sleep(1.99)
+            assert not quiet.closed
+            await asyncio.sleep(0.2)
+            assert quiet.closed
+            assert "silent for 2 s" in rig.ingest.failures[-1].message
 
     virtual(scenario)
 
@@ -135,16 +134,14 @@ def test_a_source_of_long_segments_may_be_silent_for_as_long_as_it_says() -> Non
         slow = PatientSource([second(0)], pause_s=17.0, then=[second(1)])
         late = PatientSource([], pause_s=17.0, then=[second(0)])
         rig = Rig(loop, [slow, late], silence_s=2.0)
-        task = loop.create_task(rig.ingest.run())
-        await asyncio.sleep(17.5 + 17.9)
-        assert not slow.closed
-        await asyncio.sleep(1.5)
-        assert slow.closed
-        assert "silent for 18 s" in rig.ingest.failures[-1].message
-        await asyncio.sleep(18.5)
-        assert rig.hub.end == 75
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with beside(rig.ingest.run()):
+            await asyncio.sleep(17.5 + 17.9)
+            assert not slow.closed
+            await asyncio.sleep(1.5)
+            assert slow.closed
+            assert "silent for 18 s" in rig.ingest.failures[-1].message
+            await asyncio.sleep(18.5)
+            assert rig.hub.end == 75
 
     virtual(scenario)
 
@@ -188,17 +185,15 @@ def test_a_publisher_feeds_the_hub_and_its_end_is_no_failure() -> None:
             point=point,
             clock_ns=loop.now_ns,
         )
-        running = loop.create_task(ingest.run())
-        assert ingest.waits_for_publisher
-        for _ in range(2):
-            with point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.1:1")) as slot:
-                await slot.run(ScriptedSource([second(0), SourceEnded("unpublished")]))
-        assert hub.end == 50
-        assert ingest.waits_for_publisher
-        assert ingest.problem is None
-        assert not ingest.failures
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with beside(ingest.run()):
+            assert ingest.waits_for_publisher
+            for _ in range(2):
+                with point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.1:1")) as slot:
+                    await slot.run(ScriptedSource([second(0), SourceEnded("unpublished")]))
+            assert hub.end == 50
+            assert ingest.waits_for_publisher
+            assert ingest.problem is None
+            assert not ingest.failures
 
     virtual(scenario)
 
@@ -208,6 +203,37 @@ def test_a_refused_source_is_remembered_with_its_words() -> None:
         rig = Rig(loop, [ScriptedSource([SourceRejected("codec Speex is not supported")])])
         await rig.run_for(0.1)
         assert rig.ingest.problem == "input: codec Speex is not supported"
+
+    virtual(scenario)
+
+
+class KeepingSource(ScriptedSource):
+    """Keeps its error, as sources do that raise it again when they are asked again."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.read: weakref.ref[set[int]] | None = None
+
+    async def receive(self) -> list[Frame]:
+        read = set(range(1000))
+        self.read = weakref.ref(read)
+        try:
+            raise RemoteProtocolError("damaged")
+        except RemoteProtocolError as err:
+            self.failure = SourceRejected("damaged")
+            raise self.failure from err
+
+
+def test_what_a_refused_source_had_read_is_let_go_at_once() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        source = KeepingSource()
+        gc.disable()
+        try:
+            await Rig(loop, [source]).run_for(0.1)
+            assert source.read is not None
+            assert source.read() is None
+        finally:
+            gc.enable()
 
     virtual(scenario)
 
@@ -227,25 +253,25 @@ def test_a_silent_publisher_stays_until_it_sends_again_or_another_takes_over() -
             point=point,
             clock_ns=loop.now_ns,
         )
-        running = loop.create_task(ingest.run())
-        first = PausingSource([second(0)], pause_s=20.0, then=[second(1)])
-        slot = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.1:1"))
-        publishing = loop.create_task(slot.run(first))
-        await asyncio.sleep(15)
-        assert not publishing.done()
-        for _ in range(2):
+        async with beside(ingest.run()):
+            first = PausingSource([second(0)], pause_s=20.0, then=[second(1)])
+            slot = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.1:1"))
+            publishing = loop.create_task(slot.run(first))
+            await asyncio.sleep(15)
+            assert not publishing.done()
+            for _ in range(2):
+                ingest.notice_silence(loop.now_ns())
+            assert [failure.message for failure in ingest.failures] == [
+                "scripted: connected, but silent for 2 s"
+            ]
+            await asyncio.sleep(10)
+            assert hub.end == 50
             ingest.notice_silence(loop.now_ns())
-        assert [failure.message for failure in ingest.failures] == ["scripted: connected, but silent for 2 s"]
-        await asyncio.sleep(10)
-        assert hub.end == 50
-        ingest.notice_silence(loop.now_ns())
-        assert len(ingest.failures) == 2
-        successor = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.2:1"))
-        assert point.slot is successor
-        with pytest.raises(PublishRefused):
-            await publishing
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+            assert len(ingest.failures) == 2
+            successor = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.2:1"))
+            assert point.slot is successor
+            with pytest.raises(PublishRefused):
+                await publishing
 
     virtual(scenario)
 
@@ -286,8 +312,7 @@ def test_a_publisher_that_does_not_pace_itself_enters_in_real_time_and_keeps_its
         assert 69 * 25 <= hub.end <= 73 * 25
         assert not ingest.failures
         slot.release()
-        running.cancel()
-        await asyncio.gather(running, sending, return_exceptions=True)
+        await end((running, sending))
 
     virtual(scenario)
 
@@ -352,9 +377,10 @@ def test_a_takeover_releases_the_old_source_at_once_and_is_said(held_back: bool)
             " no frame came from it for 1.5 s"
         )
         assert ingest.totals.failures == {"replaced": 1}
+        with pytest.raises(PublishRefused, match="taken over"):
+            await sending
         successor.release()
-        running.cancel()
-        await asyncio.gather(running, sending, following, return_exceptions=True)
+        await end((running, following))
 
     virtual(scenario)
 
@@ -384,8 +410,7 @@ def test_a_publisher_of_damaged_media_is_not_called_silent() -> None:
         ]
         assert ingest.damage == "126 damaged access units, none usable"
         slot.release()
-        running.cancel()
-        await asyncio.gather(running, sending, return_exceptions=True)
+        await end((running, sending))
 
     virtual(scenario)
 
@@ -404,8 +429,7 @@ def test_damage_before_the_last_frame_is_no_reason_for_silence() -> None:
         assert [failure.message for failure in ingest.failures] == ["scripted: connected, but silent for 2 s"]
         assert ingest.damage is None
         slot.release()
-        running.cancel()
-        await asyncio.gather(running, sending, return_exceptions=True)
+        await end((running, sending))
 
     virtual(scenario)
 

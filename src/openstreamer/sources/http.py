@@ -197,6 +197,8 @@ class HttpSource:
             self._first_piece = b""
         else:
             try:
+                if self._response.connection.queued_bytes:
+                    await asyncio.sleep(0)  # it sends faster than it is read: the others have their turn
                 piece = await self._response.chunk()
             except SourceError as err:
                 self._failure = err

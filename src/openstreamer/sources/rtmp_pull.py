@@ -46,6 +46,7 @@ from openstreamer.wire.rtmp import (
 from openstreamer.wire.rtmp.login import MAX_TRIES, login_query, wants_login
 
 MAX_BYTES_BEFORE_PLAY: Final = 1 << 20
+MOST_AT_ONCE_BYTES: Final = 256 << 10  # then the others have their turn: in one, uvloop reads 8 MB and more
 _PLAYING: Final = "NetStream.Play.Start"
 _NOT_FOUND: Final = frozenset({"NetStream.Play.StreamNotFound", "NetStream.Play.FileNotFound"})
 
@@ -204,6 +205,7 @@ class _PlayConnection(asyncio.Protocol):
         self._stream_id = 0
         self._received_bytes = 0
         self._last_data_s = 0.0
+        self._unshared_bytes = 0  # received since the others had their turn
 
     async def wait_until_playing(self) -> None:
         """Returns when the server has agreed, raises what it says otherwise."""
@@ -228,6 +230,7 @@ class _PlayConnection(asyncio.Protocol):
             return
         self._received_bytes += len(data)
         self._last_data_s = asyncio.get_running_loop().time()
+        self._share_the_loop(len(data))
         problem: RemoteProtocolError | None = None
         try:
             self._machine.receive_data(data)
@@ -246,6 +249,21 @@ class _PlayConnection(asyncio.Protocol):
         if not self._playing.done():
             said += f": {self.waiting_for}"
         self._end(SourceUnreachable(f"{self._label}: the server closed the connection{said}"))
+
+    def pause_writing(self) -> None:
+        self._end(SourceUnreachable(f"{self._label}: the server asks and does not read what is answered"))
+
+    def _share_the_loop(self, received_bytes: int) -> None:
+        """However fast the server sends: let the others have their turn."""
+        self._unshared_bytes += received_bytes
+        if self._unshared_bytes > MOST_AT_ONCE_BYTES and self._transport is not None:
+            self._unshared_bytes = 0
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._transport is not None and not self.paused and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     # ------------------------------------------------------------------ the queue's callbacks
 

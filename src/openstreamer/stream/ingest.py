@@ -7,6 +7,7 @@ is observed here and read by the status.
 import asyncio
 import math
 import time
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -225,6 +226,7 @@ class Ingest:
             self.problem = f"input: {err}"
             self._note(kind, str(err))
         logger.info("input_ended", stream=self.code, kind=kind, error=str(err))
+        _release_frames(err)
 
     def _note(self, kind: str, message: str) -> None:
         self.totals.count_failure(kind)
@@ -277,3 +279,11 @@ class Ingest:
         """Send a publisher away, if there is one."""
         if self.point is not None:
             self.point.close()
+
+
+def _release_frames(err: BaseException | None) -> None:
+    """Let go of what an error refers to by its traceback: a source that keeps its error, and all it had read,
+    would stay until the garbage collector finds them, while the next source reads as much again."""
+    while err is not None:
+        traceback.clear_frames(err.__traceback__)
+        err = err.__cause__

@@ -362,6 +362,17 @@ class TestHostilePeers:
         assert isinstance(err, SourceRejected)
         assert "more than 1048576 bytes" in str(err)
 
+    async def test_a_playlist_that_drips_is_given_up_after_the_inputs_timeout(self) -> None:
+        async def drip(peer: Peer) -> None:
+            await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+            while True:
+                await peer.send(b"#")
+                await asyncio.sleep(0.05)
+
+        async with serving(HlsOrigin({}, answers={"index.m3u8": [drip]})) as origin:
+            with pytest.raises(SourceStalled, match=r"within 0\.4 s"):
+                await pull(origin.url(), net={"timeout_sec": 0.4}).__aenter__()
+
     async def test_a_segment_that_drips_is_given_up(self) -> None:
         async def drip(peer: Peer) -> None:
             await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")

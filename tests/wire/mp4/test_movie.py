@@ -249,3 +249,8 @@ def test_a_disabled_track_is_known_as_such() -> None:
     data = moov(AAC_ENTRY)
     at = data.index(b"tkhd") + 4
     assert not parse_movie(data[:at] + bytes(4) + data[at + 4 :]).tracks[0].enabled
+
+
+def test_a_box_of_countless_boxes_is_refused_before_they_are_kept() -> None:
+    with pytest.raises(RemoteProtocolError, match="moov: more than 16384 boxes"):
+        parse_movie(MVHD + box(b"free") * 16_384)

@@ -342,6 +342,28 @@ def test_a_ping_is_answered_with_its_time() -> None:
     pair.exchange()
 
 
+@pytest.mark.parametrize("type_id", [MessageType.USER_CONTROL, MessageType.SET_PEER_BANDWIDTH])
+def test_a_peer_that_does_nothing_but_ask_is_cut_off(type_id: MessageType) -> None:
+    server = connected_server(RtmpLimits(max_answers=10))
+
+    def ask(number: int) -> None:
+        ping = user_control(UserControl.PING_REQUEST, number)
+        server.receive_data(raw(type_id, ping if type_id == MessageType.USER_CONTROL else ping[2:]))
+
+    for number in range(1, 11):
+        ask(number)
+    with pytest.raises(RemoteProtocolError, match="11 requests for an answer"):
+        ask(11)
+
+
+def test_a_peer_that_asks_now_and_then_is_answered_for_ever() -> None:
+    server = publishing_server(RtmpLimits(max_answers=1))
+    for number in range(50):
+        server.receive_data(raw(MessageType.USER_CONTROL, user_control(UserControl.PING_REQUEST, number)))
+        server.receive_data(raw(MessageType.VIDEO, bytes(1100), 1))
+    assert server.data_to_send()
+
+
 def test_received_bytes_are_acknowledged_once_per_window() -> None:
     server = publishing_server()
     server.receive_data(raw(MessageType.WINDOW_ACK_SIZE, (1000).to_bytes(4, "big")))

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from openstreamer.media.errors import RemoteProtocolError
 
+MAX_SIBLINGS = (
+    16_384  # boxes in one box; an empty one has eight bytes, and each costs a hundred and a microsecond
+)
 BOX_HEADER_BYTES = 8
 LARGE_BOX_HEADER_BYTES = 16
 
@@ -72,9 +75,13 @@ def children(data: bytes, start: int, end: int, parent: str) -> Iterator[Box]:
     Fewer than eight bytes at the end are no box: QuickTime terminates some lists with four zero bytes.
 
     Raises:
-        RemoteProtocolError: a box is larger than what is left of ``parent``.
+        RemoteProtocolError: a box is larger than what is left of ``parent``, or there are too many.
     """
+    count = 0
     while end - start >= BOX_HEADER_BYTES:
+        count += 1
+        if count > MAX_SIBLINGS:
+            raise RemoteProtocolError(f"MP4: {parent}: more than {MAX_SIBLINGS} boxes")
         header = parse_box_header(data, start)
         if header is None:
             raise RemoteProtocolError(f"MP4: {parent}: the header of a box is cut off")

@@ -32,6 +32,7 @@ from openstreamer.wire.rtmp.messages import (
 from openstreamer.wire.rtmp.states import MessageStream, StreamState
 
 WINDOW_BYTES = 2_500_000  # what encoders and servers commonly announce; acknowledged at least this often
+_BYTES_PER_ANSWER = 1024  # servers ping every few seconds
 
 _IGNORED_TYPES = frozenset(
     {
@@ -85,6 +86,7 @@ class RtmpConnection:
         self._acknowledged_bytes = 0
         self._window_bytes = WINDOW_BYTES
         self._announced_window_bytes = 0
+        self._answers = 0  # to pings and bandwidths
 
     def __repr__(self) -> str:
         streams = ", ".join(map(repr, self._streams.values()))
@@ -230,13 +232,23 @@ class RtmpConnection:
             raise RemoteProtocolError("RTMP user control message: shorter than its event type")
         if int.from_bytes(payload[:2], "big") == UserControl.PING_REQUEST:
             time_ms = uint32_of(payload[2:], "ping request")
+            self._count_answer()
             self._send_control(MessageType.USER_CONTROL, user_control(UserControl.PING_RESPONSE, time_ms))
 
     def _receive_peer_bandwidth(self, payload: bytes) -> None:
         # 5.4.5: answer with our window when it changes.
         window_bytes = uint32_of(payload, "SetPeerBandwidth")
         if window_bytes and window_bytes != self._announced_window_bytes:
+            self._count_answer()
             self._announce_window(window_bytes)
+
+    def _count_answer(self) -> None:
+        """Each takes seven microseconds: at 2 MB/s, requests alone would take a core."""
+        self._answers += 1
+        if self._answers > self._limits.max_answers + self._received_bytes // _BYTES_PER_ANSWER:
+            raise RemoteProtocolError(
+                f"RTMP: {self._answers} requests for an answer in {self._received_bytes} bytes"
+            )
 
     def _receive_command(self, message: Message, payload: bytes) -> None:
         values = amf0.decode(payload)

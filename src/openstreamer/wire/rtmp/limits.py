@@ -20,5 +20,6 @@ class RtmpLimits:
     max_buffered_bytes: int = 12 << 20  # in unfinished messages of all chunk streams together
     max_chunk_streams: int = 64  # encoders use about six
     max_empty_messages: int = 2000  # without a body, beyond one per 64 bytes of all that came
+    max_answers: int = 100  # to pings and bandwidths, beyond one per kilobyte of all that came
     max_message_streams: int = 8
     max_pending_calls: int = 32  # commands of ours that wait for their answer
