@@ -360,7 +360,7 @@ def test_a_pps_of_another_id_is_added() -> None:
 
 
 def test_configurations_are_equal_and_hash_alike_iff_their_parameter_sets_are() -> None:
-    again = H264Config.from_parameter_sets((bytes(bytearray(SPS)),), (PPS,))
+    again = H264Config((bytes(bytearray(SPS)),), (PPS,))
     assert again == H264Config.from_avcc(FULL_HD)
     assert hash(again) == hash(H264Config.from_avcc(FULL_HD))
     assert again != H264Config((SPS,), (PPS, PPS))

@@ -263,6 +263,12 @@ class Av1Config:
             raise MediaError("av1C: it has no sequence header")
         return cls(sequence_header)
 
+    @classmethod
+    def from_key_frame(cls, payload: bytes) -> Self | None:
+        """The configuration that ``payload``, a key frame, carries itself; None when it carries none."""
+        sequence_header = sequence_header_in(payload)
+        return None if sequence_header is None else cls(sequence_header)
+
     def av1c(self) -> bytes:
         """The AV1CodecConfigurationRecord."""
         info = self.info

@@ -78,11 +78,6 @@ class H264Config:
         object.__setattr__(self, "info", parse_sps(self.sps[0]))
 
     @classmethod
-    def from_parameter_sets(cls, sps: tuple[bytes, ...], pps: tuple[bytes, ...]) -> Self:
-        """The configuration of a stream that carries its parameter sets in band or in SDP."""
-        return cls(tuple(sps), tuple(pps))
-
-    @classmethod
     def from_avcc(cls, avcc: bytes) -> Self:
         """Reads an AVCDecoderConfigurationRecord.
 
@@ -98,6 +93,12 @@ class H264Config:
             reader.take(3)  # chroma format and bit depths: the SPS says them too
             extensions = reader.nals(reader.number(1))
         return cls(tuple(sps), tuple(pps), tuple(extensions))
+
+    @classmethod
+    def from_key_frame(cls, payload: bytes) -> Self | None:
+        """The configuration that ``payload``, a key frame, carries itself; None when it carries none."""
+        sps, pps = parameter_sets_in(payload)
+        return cls(sps, pps) if sps and pps else None
 
     def avcc(self) -> bytes:
         """The AVCDecoderConfigurationRecord, for samples with 4-byte lengths."""

@@ -83,13 +83,6 @@ class H265Config:
         object.__setattr__(self, "frame_rate", info.frame_rate or parse_vps_frame_rate(self.vps[0]))
 
     @classmethod
-    def from_parameter_sets(
-        cls, vps: tuple[bytes, ...], sps: tuple[bytes, ...], pps: tuple[bytes, ...]
-    ) -> Self:
-        """The configuration of a stream that carries its parameter sets in band or in SDP."""
-        return cls(tuple(vps), tuple(sps), tuple(pps))
-
-    @classmethod
     def from_hvcc(cls, hvcc: bytes) -> Self:
         """Reads an HEVCDecoderConfigurationRecord.
 
@@ -105,6 +98,12 @@ class H265Config:
             if kind in found:  # SEI arrays are no part of the decoder's configuration
                 found[kind] += nals
         return cls(tuple(found[NAL_VPS]), tuple(found[NAL_SPS]), tuple(found[NAL_PPS]))
+
+    @classmethod
+    def from_key_frame(cls, payload: bytes) -> Self | None:
+        """The configuration that ``payload``, a key frame, carries itself; None when it carries none."""
+        sets = parameter_sets_in(payload)
+        return cls(*sets) if all(sets) else None
 
     def hvcc(self) -> bytes:
         """The HEVCDecoderConfigurationRecord for samples with 4-byte lengths.

@@ -230,7 +230,7 @@ def _open_x264(width: int, height: int, frame_rate: Fraction, bitrate_bps: int) 
 
 def _h264_config(codec: VideoCodecContext) -> H264Config:
     nals = split_annex_b(bytes(codec.extradata or b""))
-    return H264Config.from_parameter_sets(*parameter_sets_in(to_length_prefixed(nals)))
+    return H264Config(*parameter_sets_in(to_length_prefixed(nals)))
 
 
 def _fill_plane(plane: memoryview, stride: int, samples: bytes, width: int) -> None:

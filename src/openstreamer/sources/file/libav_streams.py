@@ -169,8 +169,7 @@ def _configuration(codec: str, extradata: bytes, annex_b: bool) -> CodecConfig |
         case "hevc":
             return H265Config.from_hvcc(extradata) if len(extradata) > 23 else None
         case "av1":
-            header = av1.sequence_header_in(extradata[4:]) if extradata[0] == 0x81 else None
-            return None if header is None else Av1Config(header)
+            return Av1Config.from_key_frame(extradata[4:]) if extradata[0] == 0x81 else None
         case "aac":
             return AacConfig(extradata)
         case "opus":
@@ -183,14 +182,11 @@ def _configuration_in(codec: str, payload: bytes) -> VideoConfig | None:
     """The configuration that a key frame carries itself."""
     match codec:
         case "h264":
-            sps, pps = h264.parameter_sets_in(payload)
-            return H264Config.from_parameter_sets(sps, pps) if sps and pps else None
+            return H264Config.from_key_frame(payload)
         case "hevc":
-            sets = h265.parameter_sets_in(payload)
-            return H265Config.from_parameter_sets(*sets) if all(sets) else None
+            return H265Config.from_key_frame(payload)
         case "av1":
-            header = av1.sequence_header_in(payload)
-            return None if header is None else Av1Config(header)
+            return Av1Config.from_key_frame(payload)
         case _:
             return Vp9Config.from_key_frame(payload)
 

@@ -51,14 +51,11 @@ def video_configuration_in(codec: FlvCodec, known: VideoConfig | None, payload: 
         return known.with_parameter_sets_from(payload)
     match codec:
         case FlvCodec.H264:
-            sps, pps = h264.parameter_sets_in(payload)
-            return H264Config.from_parameter_sets(sps, pps) if sps and pps else None
+            return H264Config.from_key_frame(payload)
         case FlvCodec.H265:
-            sets = h265.parameter_sets_in(payload)
-            return H265Config.from_parameter_sets(*sets) if all(sets) else None
+            return H265Config.from_key_frame(payload)
         case FlvCodec.AV1:
-            header = av1.sequence_header_in(payload)
-            return None if header is None else Av1Config(header)
+            return Av1Config.from_key_frame(payload)
         case FlvCodec.VP9:
             return Vp9Config.from_key_frame(payload)
         case _:

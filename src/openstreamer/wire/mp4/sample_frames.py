@@ -190,14 +190,11 @@ def _video_configuration_in(sample_format: SampleFormat, payload: bytes) -> Vide
     """The configuration that a key frame carries itself (avc3, hev1, AV1 and VP9)."""
     match sample_format:
         case SampleFormat.H264:
-            sps, pps = h264.parameter_sets_in(payload)
-            return H264Config.from_parameter_sets(sps, pps) if sps and pps else None
+            return H264Config.from_key_frame(payload)
         case SampleFormat.H265:
-            sets = h265.parameter_sets_in(payload)
-            return H265Config.from_parameter_sets(*sets) if all(sets) else None
+            return H265Config.from_key_frame(payload)
         case SampleFormat.AV1:
-            header = av1.sequence_header_in(payload)
-            return None if header is None else Av1Config(header)
+            return Av1Config.from_key_frame(payload)
         case _:
             return Vp9Config.from_key_frame(payload)
 

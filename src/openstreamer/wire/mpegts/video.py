@@ -9,6 +9,7 @@ have begun with an access unit, that is taken for granted, and one is passed on 
 """
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from openstreamer.media import av1, h264, h265
 from openstreamer.media.av1 import Av1Config
@@ -61,7 +62,7 @@ class VideoStream:
         self._times = times
         self._statistics = statistics
         self._limits = limits
-        self._is_random_access, self._config_in = _CODECS[info.codec]
+        self._is_random_access, self._config_kind = _CODECS[info.codec]
         self._last_dts_90k: int | None = None
         self._picture_90k = 0
         self._dts_written = False  # of any picture: they are believed then
@@ -99,7 +100,7 @@ class VideoStream:
 
     def _configure(self, payload: bytes) -> None:
         known = self.track.video if self.track is not None else None
-        config = self._config_in(known, payload)
+        config = _config_at(self._config_kind, known, payload)
         if config is not None and config is not known and (known is None or config != known):
             self.track = Track(self.track_id, config, self._info.language)
             if isinstance(config, H264Config | H265Config):
@@ -383,31 +384,16 @@ def _sized_obu(data: bytes) -> bytes:
     return data[: start + size]
 
 
-def _h264_config(known: VideoConfig | None, payload: bytes) -> VideoConfig | None:
-    if isinstance(known, H264Config):
+def _config_at(kind: "_Kind", known: VideoConfig | None, payload: bytes) -> VideoConfig | None:
+    """The configuration at a key frame: ``known``, unless the frame brings one or it is of another codec."""
+    if isinstance(known, kind):
         return known.with_parameter_sets_from(payload)
-    sps, pps = h264.parameter_sets_in(payload)
-    return H264Config.from_parameter_sets(sps, pps) if sps and pps else None
+    return kind.from_key_frame(payload)
 
 
-def _h265_config(known: VideoConfig | None, payload: bytes) -> VideoConfig | None:
-    if isinstance(known, H265Config):
-        return known.with_parameter_sets_from(payload)
-    sets = h265.parameter_sets_in(payload)
-    return H265Config.from_parameter_sets(*sets) if all(sets) else None
-
-
-def _av1_config(known: VideoConfig | None, payload: bytes) -> VideoConfig | None:
-    if isinstance(known, Av1Config):
-        return known.with_parameter_sets_from(payload)
-    header = av1.sequence_header_in(payload)
-    return None if header is None else Av1Config(header)
-
-
-_CODECS: dict[
-    TsCodec, tuple[Callable[[bytes], bool], Callable[[VideoConfig | None, bytes], VideoConfig | None]]
-] = {
-    TsCodec.H264: (h264.is_random_access, _h264_config),
-    TsCodec.H265: (h265.is_random_access, _h265_config),
-    TsCodec.AV1: (av1.is_random_access, _av1_config),
+_Kind: TypeAlias = type[H264Config] | type[H265Config] | type[Av1Config]
+_CODECS: dict[TsCodec, tuple[Callable[[bytes], bool], _Kind]] = {
+    TsCodec.H264: (h264.is_random_access, H264Config),
+    TsCodec.H265: (h265.is_random_access, H265Config),
+    TsCodec.AV1: (av1.is_random_access, Av1Config),
 }
