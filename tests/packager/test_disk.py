@@ -2,8 +2,6 @@ import asyncio
 import errno
 import os
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from openstreamer.packager.disk import DiskDirectory, DiskImage, DiskOutput, disk_image
 from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.segment import SegmentReady
+from tests.support.beside import beside
 from tests.support.hls_playlist import parse
 from tests.support.made_streams import MadeStream
 from tests.support.waiting import until
@@ -135,23 +134,12 @@ def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     assert "Not a directory" in directory.statistics.error
 
 
-@asynccontextmanager
-async def running(output: DiskOutput) -> AsyncIterator[None]:
-    task = asyncio.get_running_loop().create_task(output.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-
 @pytest.mark.parametrize("ephemeral", [True, False])
 async def test_an_ephemeral_directory_ends_with_its_stream(tmp_path: Path, ephemeral: bool) -> None:
     stream = MadeStream(seconds=6)
     live = Watched(options=SMALL, blind=True)
     output = DiskOutput(live.presentation.packager, tmp_path / "news", ephemeral=ephemeral)
-    async with running(output):
+    async with beside(output.run()):
         live.run(stream)
         output.segment_ready()
         assert await until((tmp_path / "news" / "index.m3u8").exists)
@@ -163,7 +151,7 @@ async def test_an_ephemeral_directory_ends_with_its_stream(tmp_path: Path, ephem
 async def test_an_end_during_a_write_leaves_nothing_behind(tmp_path: Path) -> None:
     live = watched(20)
     output = DiskOutput(live.presentation.packager, tmp_path / "news", ephemeral=True)
-    async with running(output):
+    async with beside(output.run()):
         output.segment_ready()
         await asyncio.sleep(0)
 

@@ -34,6 +34,13 @@ async def first_message(process: ChildProcess) -> dict[str, Any]:
                     return event.body
 
 
+async def description(process: ChildProcess) -> dict[str, Any]:
+    """What a child says of itself. It is asked, since limits are set from outside and it may run before."""
+    process.encoder.send_message({"describe": True})
+    await process.flush()
+    return await first_message(process)
+
+
 async def everything(process: ChildProcess) -> tuple[list[PipeEvent], str]:
     """All events, and why there are no more."""
     events: list[PipeEvent] = []
@@ -108,7 +115,7 @@ class TestIsolation:
         ours = os.open("/etc/hostname", os.O_RDONLY)
         os.set_inheritable(ours, True)
         async with child("describe") as process:
-            said = await first_message(process)
+            said = await description(process)
         os.close(ours)
         assert said["group"] is True
         assert "OPENSTREAMER_SECRET" not in said["environment"]
@@ -120,7 +127,7 @@ class TestIsolation:
     async def test_limits_apply(self) -> None:
         limits = ChildLimits(nice=3, address_space_bytes=1 << 30)
         async with child("describe", limits=limits) as process:
-            said = await first_message(process)
+            said = await description(process)
         assert said["nice"] == os.getpriority(os.PRIO_PROCESS, 0) + 3
         lines = said["limits"].splitlines()
         assert next(line for line in lines if "address space" in line).split()[3] == str(1 << 30)

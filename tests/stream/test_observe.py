@@ -13,6 +13,7 @@ from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.observe import FlowMeter
 from openstreamer.stream.pipeline import MediaSettings, StreamPipeline
 from openstreamer.stream.publish import PublishRequest
+from tests.support.beside import beside
 from tests.support.media import AUDIO, VIDEO, audio, video
 from tests.support.sources import ScriptedSource
 from tests.support.virtual_time import VirtualTimeLoop, run_virtual

@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
+from tests.support.beside import end
+
 Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
 async def raw_server(serve: Serve, *, context: ssl.SSLContext | None = None) -> AsyncIterator[asyncio.Server]:
-    """Listens on loopback; at the end all connections are cut and all calls are over."""
+    """Listens on loopback; at the end all connections are cut and all calls are over. Raises what went wrong
+    in one."""
     tasks: list[asyncio.Task[None]] = []
 
     async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -30,9 +33,7 @@ async def raw_server(serve: Serve, *, context: ssl.SSLContext | None = None) -> 
         yield server
     finally:
         server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         await asyncio.sleep(0)  # transports that were cut are closed a turn later
 
 

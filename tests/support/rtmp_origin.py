@@ -11,6 +11,7 @@ from typing import TypeAlias
 from openstreamer.media.frame import Frame
 from openstreamer.wire.flv import metadata_of
 from openstreamer.wire.rtmp import ConnectRequested, PlayRequested, RtmpServer
+from tests.support.beside import end
 from tests.support.raw_peer import port_of, raw_server
 from tests.support.rtmp_publisher import tags_of
 
@@ -76,9 +77,8 @@ class RtmpOrigin:
 
     async def fall_silent(self) -> None:
         """Send nothing more, but stay."""
-        for task in self.serving:
-            task.cancel()
-        await asyncio.gather(*self.serving, return_exceptions=True)
+        serving, self.serving = self.serving, []
+        await end(serving)
 
     async def kill(self) -> None:
         """Vanish."""

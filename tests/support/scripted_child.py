@@ -52,6 +52,7 @@ def main(behaviour: str, *arguments: str) -> None:
             _say(pipe, out, {"grandchild": grandchild.pid})
             signal.pause()
         case "describe":
+            pipe.recv(1)  # it is asked
             _say(pipe, out, _description())
             signal.pause()
         case "mute":

@@ -14,6 +14,7 @@ from openstreamer.media.errors import SourceRejected, SourceStalled, SourceUnrea
 from openstreamer.media.frame import Frame
 from openstreamer.sources.udp import UdpSource
 from openstreamer.sources.udp.sockets import interface_index, kernel_drops, open_socket
+from tests.support.beside import beside
 from tests.support.clips import clip
 from tests.support.mpegts import by_track, demuxed, muxed
 from tests.support.udp_sender import datagrams, free_port, rtp
@@ -110,11 +111,9 @@ async def test_silence_is_told_after_its_time() -> None:
 
 
 async def test_something_else_than_a_transport_stream_is_refused() -> None:
-    async with receiving() as source:
-        sending = asyncio.get_running_loop().create_task(send_garbage(source.bound_port))
+    async with receiving() as source, beside(send_garbage(source.bound_port)):
         with pytest.raises(SourceRejected, match="no packets in"):
             await frames_of(source, 1)
-        sending.cancel()
 
 
 async def send_garbage(port: int) -> None:
