@@ -225,10 +225,11 @@ async def curl(*arguments: str, stdin: bytes = b"") -> tuple[int, bytes]:
         "--max-time",
         str(int(WITHIN_S)),
         *arguments,
-        stdin=asyncio.subprocess.PIPE,
+        # It may be over before anything is written to it, which some transports take for a fault.
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, _ = await process.communicate(stdin)
+    out, _ = await process.communicate(stdin or None)
     assert process.returncode is not None
     return process.returncode, out

@@ -317,12 +317,13 @@ async def test_an_idle_connection_is_closed(app: Behaviours) -> None:
 
 async def test_a_running_request_outlives_the_idle_and_head_deadlines(app: Behaviours) -> None:
     async with (
-        serving(app, idle_timeout_s=0.05, header_deadline_s=0.05) as listener,
+        serving(app, idle_timeout_s=0.5, header_deadline_s=0.5) as listener,
         connected(listener) as client,
-        connected(listener) as silent,
     ):
         client.get("/wait")
-        assert await silent.closed() == b""  # the deadlines have passed, and are enforced
+        await app.entered.wait()
+        async with connected(listener) as silent:
+            assert await silent.closed() == b""  # the deadlines have passed, and are enforced
         app.release.set()
         assert (await client.answer()).body == b"waited"
 
