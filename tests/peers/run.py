@@ -17,7 +17,7 @@ from tests.peers.watching import watch_for
 from tests.support.server import running_server
 
 RESULTS = Path(__file__).parent / "results"
-AROUND_S = 12  # of the clip before and after what is watched: starting the browser, and what is buffered
+AROUND_S = 20  # of the clip around what is watched: starting the browser on a busy machine, and buffers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
