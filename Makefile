@@ -35,10 +35,21 @@ pages: $(PAGES) ## Build the start page and the player page
 .PHONY: test
 test: $(STAMPS)/system-test $(STAMPS)/dev $(PAGES) lint ## Install what tests need; lint, types, contracts, tests, coverage
 	@$(BIN)/coverage erase
-	$(PYTEST) -n 2 -m "not e2e" --cov --cov-report=
-	$(BIN)/python scripts/coverage_gate.py
-	$(PYTEST) -n 2 -m "e2e and not alone"
+	$(MAKE) --no-print-directory --jobs=2 test-e2e test-minutes
 	$(PYTEST) -m "e2e and alone"
+
+# Unit tests wait half of their time: two at a time for each core. A file of end-to-end tests shares servers.
+.PHONY: test-units test-e2e test-minutes
+test-units:
+	$(PYTEST) -n 4 --dist worksteal -m "not e2e" --cov --cov-report=
+	$(BIN)/python scripts/coverage_gate.py
+
+test-e2e: test-units
+	$(PYTEST) -n 2 --dist loadfile -m "e2e and not alone and not minutes"
+
+# Five minutes of one stream: it waits for what comes, and the others run meanwhile.
+test-minutes:
+	$(PYTEST) -q -m minutes
 
 .PHONY: lint
 lint: $(STAMPS)/dev $(STAMPS)/web-dev ## Style, types and import contracts of Python and TypeScript

@@ -27,9 +27,12 @@ class Followed:
     delta_updates: int = 0
     compressed: int = 0
     parts: dict[str, bytes] = field(default_factory=dict)
-    segments_compared: int = 0
+    compared: list[int] = field(default_factory=list)  # segments, by number, that were held to their parts
     failures: list[str] = field(default_factory=list)
-    compared_to: int = -1
+
+    @property
+    def segments_compared(self) -> int:
+        return len(self.compared)
 
 
 class HlsFollower:
@@ -79,24 +82,28 @@ class HlsFollower:
 
     async def _fetch_hinted(self, seen: Followed, playlist: MediaPlaylist) -> None:
         """The next part, before it is there: the answer comes with it."""
-        hint = next(hint["URI"] for hint in playlist.hints if hint["TYPE"] == "PART")
-        answer = await self._client.get(hint)
-        if answer.status_code == 200:
-            seen.parts[hint] = answer.content
-        else:
-            seen.failures.append(f"the hinted {hint} was {answer.status_code}")
+        await self._part(seen, next(hint["URI"] for hint in playlist.hints if hint["TYPE"] == "PART"))
 
     async def _compare(self, seen: Followed, playlist: MediaPlaylist) -> None:
-        """A complete segment is its parts, one after the other."""
+        """A complete segment is its parts, one after the other. Those that were never the hinted one, since
+        two came between two reloads, are fetched now."""
         for segment in playlist.segments:
-            known = [seen.parts.get(part.uri) for part in segment.parts]
-            if segment.msn <= seen.compared_to or segment.uri is None or not known or None in known:
+            if segment.uri is None or not segment.parts or segment.msn <= max(seen.compared, default=-1):
                 continue
-            seen.compared_to = segment.msn
+            parts = [await self._part(seen, part.uri) for part in segment.parts]
             answer = await self._client.get(segment.uri)
-            seen.segments_compared += 1
-            if answer.content != b"".join(part for part in known if part is not None):
+            seen.compared.append(segment.msn)
+            if answer.content != b"".join(parts):
                 seen.failures.append(f"{segment.uri} is not its parts")
+
+    async def _part(self, seen: Followed, uri: str) -> bytes:
+        if uri not in seen.parts:
+            answer = await self._client.get(uri)
+            if answer.status_code != 200:
+                seen.failures.append(f"the part {uri} was {answer.status_code}")
+                return b""
+            seen.parts[uri] = answer.content
+        return seen.parts[uri]
 
 
 def _next_part(playlist: MediaPlaylist) -> tuple[int, int]:
