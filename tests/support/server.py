@@ -165,18 +165,21 @@ def ffmpeg_publish(url: str, *, size: str = "640x360", rate: str = "25", gop: in
     )
 
 
-def ffprobe(url: str, *, seconds: float = 4.0, from_start: bool = False) -> dict[str, Any]:
+def ffprobe(
+    url: str, *, seconds: float = 4.0, from_start: bool = False, decoded: bool = False
+) -> dict[str, Any]:
     """Streams, and packet counts over some seconds, as ffprobe reads them; ``from_start`` begins a live
-    playlist with its oldest segment."""
+    playlist with its oldest segment, ``decoded`` counts frames as well."""
     result = subprocess.run(
         [
             *("ffprobe", "-v", "error", "-of", "json", "-show_streams", "-count_packets"),
             *("-read_intervals", f"%+{seconds:g}"),
             *(("-live_start_index", "0") if from_start else ()),
+            *(("-count_frames",) if decoded else ()),
             url,
         ],
         capture_output=True,
-        timeout=60,
+        timeout=60 + seconds,
         check=False,
     )
     assert result.returncode == 0, result.stderr.decode(errors="replace")
