@@ -26,6 +26,9 @@ class Seen:
     seconds: float = 0.0
     stalls: int = 0
     latency_s: float | None = None  # median
+    paused_ms: int = (
+        0  # the longest that the browser's own timer of 100 ms was late: a busy machine, no server
+    )
     problems: list[str] = field(default_factory=list)
 
 
@@ -59,6 +62,7 @@ class Verdict:
             "watched_s": self.seen.seconds if self.seen else None,
             "stalls": self.seen.stalls if self.seen else None,
             "latency_s": self.seen.latency_s if self.seen else None,
+            "paused_ms": self.seen.paused_ms if self.seen else None,
             "probed": self.probed,
             "problems": self.problems,
         }

@@ -1,6 +1,7 @@
 """A viewer in Chromium: the player page over LL-HLS. The limits are those of ``player.assert_watched``."""
 
 import time
+from itertools import pairwise
 from typing import Any
 
 from playwright.sync_api import sync_playwright
@@ -30,10 +31,17 @@ def watch_for(seconds: float) -> Watch:
                 latencies += player.watch(1)
             seen = _seen(player, began, time.monotonic() - began_s, has_picture="video" in original.kinds)
             seen.latency_s = sorted(latencies)[len(latencies) // 2] if latencies else None
+            seen.paused_ms = _longest_pause_ms(player)
             browser.close()
             return seen
 
     return watch
+
+
+def _longest_pause_ms(player: Player) -> int:
+    """The longest that nothing was noted in the page's trace, into which a timer writes ten times a second."""
+    noted_ms = [entry[0] for entry in player.page.evaluate("window.trace")]
+    return max((after - before for before, after in pairwise(noted_ms)), default=0)
 
 
 def _seen(player: Player, began: dict[str, Any], seconds: float, *, has_picture: bool) -> Seen:
