@@ -9,6 +9,7 @@ from itertools import pairwise
 from tests.corpus.truth import TICKS_PER_SECOND, Unit, Units
 
 SKEW_MS = 40.0
+_STEP_BACK_UNITS = 2  # in decoding order there is none at all; further back is another pass
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,13 @@ def compare(original: Units, recorded: Units, tail_s: float = 0.0) -> Comparison
 
 
 def compare_track(sent: Sequence[Unit], served: Sequence[Unit], tail_s: float = 0.0) -> TrackResult | None:
-    """None when no unit of the original was served. What comes after the original's last unit (a second pass
-    over a file) is left out."""
+    """None when no unit of the original was served. A second pass over it is left out."""
     places = {_digest(unit): place for place, unit in enumerate(sent)}
     found = [places.get(_digest(unit)) for unit in served]
     start = next((place for place in found if place is not None), None)
     if start is None:
         return None
-    if len(sent) - 1 in found:
-        found = found[: found.index(len(sent) - 1) + 1]
+    found = found[: _end_of_pass(found, len(sent) - 1)]
     served = served[: len(found)]
     pairs = [(sent[place], unit) for place, unit in zip(found, served, strict=True) if place is not None]
     in_place = sum(
@@ -100,6 +99,21 @@ def compare_track(sent: Sequence[Unit], served: Sequence[Unit], tail_s: float = 
             for there, unit in pairs
         ),
     )
+
+
+def _end_of_pass(places: Sequence[int | None], last: int) -> int:
+    """Where the original ends: at its last unit, or before a step back, which a source takes that ended without
+    it and is opened again."""
+    newest = -1
+    for number, place in enumerate(places):
+        if place is None:
+            continue
+        if place == last:
+            return number + 1
+        if place < newest - _STEP_BACK_UNITS:
+            return number
+        newest = max(newest, place)
+    return len(places)
 
 
 def _digest(unit: Unit) -> bytes:

@@ -40,6 +40,12 @@ def test_it_may_begin_late_and_what_comes_after_its_end_is_not_looked_at() -> No
     assert (comparison.tracks["video"].sent, comparison.tracks["video"].begins_s) == (50, 2.0)
 
 
+def test_an_end_that_is_shown_again_counts_once() -> None:
+    repeated = (*PICTURES[:98], *later(PICTURES[90:98], 30 * 3600))
+    comparison = compare(ORIGINAL, served(repeated, SOUND), tail_s=0.1)
+    assert (comparison.tracks["video"].served, comparison.tracks["video"].duration_ms) == (98, 0.0)
+
+
 DAMAGED = (*PICTURES[:40], replace(PICTURES[40], content=(b"other",)), *PICTURES[41:])
 SWAPPED = (*PICTURES[:40], PICTURES[41], PICTURES[40], *PICTURES[42:])
 

@@ -39,7 +39,7 @@ def watch_for(seconds: float) -> Watch:
 
 
 def _longest_pause_ms(player: Player) -> int:
-    """The longest that nothing was noted in the page's trace, into which a timer writes ten times a second."""
+    """The longest that nothing was noted in the page's trace: its timer writes ten times a second."""
     noted_ms = [entry[0] for entry in player.page.evaluate("window.trace")]
     return max((after - before for before, after in pairwise(noted_ms)), default=0)
 
