@@ -238,6 +238,20 @@ def test_what_a_refused_source_had_read_is_let_go_at_once() -> None:
     virtual(scenario)
 
 
+def test_an_error_that_is_its_own_cause_is_no_endless_matter() -> None:
+    class Repeating(ScriptedSource):
+        async def receive(self) -> list[Frame]:
+            failure = SourceRejected("damaged")
+            raise failure from failure
+
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        rig = Rig(loop, [Repeating([])])
+        await rig.run_for(0.1)
+        assert rig.ingest.problem == "input: damaged"
+
+    virtual(scenario)
+
+
 def test_a_silent_publisher_stays_until_it_sends_again_or_another_takes_over() -> None:
     async def scenario(loop: VirtualTimeLoop) -> None:
         hub, point = Hub(), PublishPoint("news", stream_key=None, clock_ns=loop.now_ns)

@@ -284,6 +284,8 @@ class Ingest:
 def _release_frames(err: BaseException | None) -> None:
     """Let go of what an error refers to by its traceback: a source that keeps its error, and all it had read,
     would stay until the garbage collector finds them, while the next source reads as much again."""
-    while err is not None:
+    seen: set[int] = set()  # readers that raise a failure again make it its own cause
+    while err is not None and id(err) not in seen:
+        seen.add(id(err))
         traceback.clear_frames(err.__traceback__)
         err = err.__cause__
