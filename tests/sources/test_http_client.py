@@ -17,7 +17,7 @@ from openstreamer.access.egress import EgressGuard
 from openstreamer.config.models import Input
 from openstreamer.media.errors import SourceError, SourceRejected, SourceStalled, SourceUnreachable
 from openstreamer.sources.http_client import HttpClient, HttpOptions, HttpResponse, input_url
-from openstreamer.sources.http_connection import MOST_QUEUED_BYTES, PIECE_BYTES
+from openstreamer.sources.http_connection import HELD_BACK_BYTES, MOST_QUEUED_BYTES, PIECE_BYTES
 from openstreamer.sources.outbound import Address, Outbound
 from tests.contract.leftovers import nothing_left_behind
 from tests.support.certificates import make_certificate
@@ -417,6 +417,25 @@ async def test_a_silent_body_is_stalled() -> None:
         await asyncio.sleep(60)
 
     assert isinstance(await error_of(script, timeout_s=SHORT_S), SourceStalled)
+
+
+async def test_crumbs_of_live_media_wait_for_a_tick_and_no_longer() -> None:
+    go_on = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        await go_on.wait()
+        await peer.send(b"first")
+        await peer.left()
+
+    async with answered(script) as response, asyncio.timeout(20):
+        response.follow_rate()
+        go_on.set()
+        assert await response.chunk() == b"first"
+        accepted = response.connection._transport.get_extra_info("socket")  # type: ignore[union-attr]
+        mark = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+        assert mark == HELD_BACK_BYTES
+        assert await until(lambda: accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1)
 
 
 async def test_a_document_that_is_too_large_is_refused() -> None:

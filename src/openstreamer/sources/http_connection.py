@@ -15,18 +15,15 @@ from typing import Final, cast
 import httptools
 
 from openstreamer.media.errors import SourceError, SourceStalled, SourceUnreachable
-from openstreamer.sources.low_water import LOOK_EVERY_S, LowWaterMark
 from openstreamer.sources.outbound import reason_of
+from openstreamer.sources.ticks import next_tick_s
 
 MAX_HEAD_BYTES: Final = 64 << 10
 MAX_OVERHEAD_BYTES: Final = 64 << 10  # sent without any byte of the body between
 MAX_INTERIM_RESPONSES: Final = 8  # 100 and 103, before the real one
 PIECE_BYTES: Final = 64 << 10  # the most that the parser is given, and so that one piece of a body has
 MOST_CHUNKS: Final = 64  # of a body in that, before they are joined
-# Of media in real time. Without sound apart from its pictures nothing tells a crumb from a picture: 20 ms is
-# less than a picture lasts, and halves the wake-ups of a transport stream that is sent smoothly.
-HELD_BACK_S: Final = 0.02
-MOST_HELD_BACK_BYTES: Final = 32 << 10
+HELD_BACK_BYTES: Final = 128 << 10  # of media in real time, between two ticks: that are 26 Mbit/s
 MOST_QUEUED_BYTES: Final = 512 << 10  # of a body, before the server is slowed down
 
 
@@ -52,9 +49,10 @@ class HttpConnection(asyncio.Protocol):
         self._paused = False
         self._failure: SourceError | None = None
         self._arrival: asyncio.Future[None] | None = None
-        self._low_water_timer: asyncio.TimerHandle | None = None
+        self._ticker: asyncio.TimerHandle | None = None  # of media in real time
+        self._holds_back = False  # the kernel says nothing of what has come until the next tick
         self._last_data_s = 0.0
-        self._silence_s = 0.0  # judged by the timer of the low-water mark, while that runs
+        self._silence_s = 0.0  # judged at ticks, where there are
 
     # ------------------------------------------------------------------ the client's side
 
@@ -105,7 +103,7 @@ class HttpConnection(asyncio.Protocol):
         if not self._pieces and not self.ended and self._failure is None:
             try:
                 # A timeout costs as much as the wait: media in real time does without.
-                async with asyncio.timeout(silence_s) if self._low_water_timer is None else nullcontext():
+                async with asyncio.timeout(silence_s) if self._ticker is None else nullcontext():
                     while not self._pieces and not self.ended and self._failure is None:
                         await self._wait()
             except TimeoutError as err:
@@ -117,20 +115,19 @@ class HttpConnection(asyncio.Protocol):
         return self._take()
 
     def follow_rate(self, silence_s: float) -> None:
-        """Let the kernel collect crumbs, from now on: for media in real time. ``piece`` then judges silence
-        by ``silence_s``."""
-        if self._low_water_timer is None:
+        """Read at ticks, from now on: for media in real time. ``piece`` then judges silence by
+        ``silence_s``."""
+        if self._ticker is None:
             self._silence_s = silence_s
             self._last_data_s = asyncio.get_running_loop().time()
-            mark = LowWaterMark(self.received_bytes, held_back_s=HELD_BACK_S, most_bytes=MOST_HELD_BACK_BYTES)
-            self._look(mark)
+            self._tick()
 
     def finish(self) -> bool:
         """The response is not read any further. Returns whether the connection can take another request."""
         reusable = self._reusable and self.ended and not self._pieces
         self._pieces.clear()
         self._queued_bytes = 0
-        if reusable and self._low_water_timer is None:
+        if reusable and self._ticker is None:
             self._busy = False
             self._parser = httptools.HttpResponseParser(self)
             return self.usable
@@ -173,21 +170,28 @@ class HttpConnection(asyncio.Protocol):
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
 
-    def _look(self, mark: LowWaterMark) -> None:
-        transport = self._transport
-        if transport is None:
+    def _tick(self) -> None:
+        """See what has come since the last tick, or that nothing did for too long."""
+        if self._transport is None:
             return
-        if mark.look(self.received_bytes):
-            with suppress(OSError):  # the peer is gone: connection_lost follows
-                transport.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_RCVLOWAT, mark.mark_bytes
-                )
         loop = asyncio.get_running_loop()
-        if self._arrival is not None and loop.time() - self._last_data_s > self._silence_s:
+        if self._holds_back:
+            self._hold_back(False)
+        elif self._arrival is not None and loop.time() - self._last_data_s > self._silence_s:
             self._failure = self._failure or self._stalled(self._silence_s)
             self._wake()
             return
-        self._low_water_timer = loop.call_later(LOOK_EVERY_S, self._look, mark)
+        self._ticker = loop.call_at(next_tick_s(loop.time()), self._tick)
+
+    def _hold_back(self, hold: bool) -> None:
+        """Whether the event loop is to be woken for whatever comes: by the socket's low-water mark, see
+        SO_RCVLOWAT in socket(7). Lowering it wakes the loop at once for what is there."""
+        self._holds_back = hold
+        assert self._transport is not None
+        with suppress(OSError):  # the peer is gone: connection_lost follows
+            self._transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVLOWAT, HELD_BACK_BYTES if hold else 1
+            )
 
     # ------------------------------------------------------------------ transport callbacks
 
@@ -196,8 +200,10 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.received_bytes += len(data)
-        if self._low_water_timer is not None:
+        if self._ticker is not None:
             self._last_data_s = asyncio.get_running_loop().time()
+            if not self._holds_back:
+                self._hold_back(True)
         if not self._busy or self._failure is not None:
             self.abort()  # nobody asked
             return
@@ -244,8 +250,8 @@ class HttpConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._low_water_timer is not None:
-            self._low_water_timer.cancel()
+        if self._ticker is not None:
+            self._ticker.cancel()
         self._transport = None
         if self._failure is None:
             said = f": {reason_of(exc)}" if isinstance(exc, OSError) else ""

@@ -21,8 +21,9 @@ from openstreamer.sources.file.opening import MediaFile, name_of, resolve
 from openstreamer.sources.file.passes import LibavPasses, OwnPasses, Passes, RunBlocking, within_deadline
 from openstreamer.sources.file.readers import SNIFFED_BYTES, Container, sniff
 from openstreamer.sources.pacing import Pacer
+from openstreamer.sources.ticks import TICK_S, tick_before_s
 
-BATCH_S = 0.08  # a quarter of a part of LL-HLS: smooth enough, and a dozen wake-ups per second
+BATCH_S = 2 * TICK_S  # a quarter of a part of LL-HLS: smooth enough, and a dozen wake-ups per second
 AHEAD_90K = TICKS_PER_SECOND // 2  # read before it is due, so that a slow disk is not heard
 
 
@@ -118,7 +119,8 @@ class FileSource:
             if not self._queue:
                 await self._end()
             if (wait_s := self._pacer.wait_s(self._queue, loop.time())) > 0:
-                await asyncio.sleep(wait_s)
+                now_s = loop.time()
+                await asyncio.sleep(tick_before_s(now_s + wait_s, now_s) - now_s)
             now_s = loop.time()
             taken = self._pacer.take(self._queue, now_s, BATCH_S)
             if taken:

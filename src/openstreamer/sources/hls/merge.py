@@ -9,8 +9,9 @@ from collections import deque
 from openstreamer.media.frame import Frame
 from openstreamer.sources.hls.follow import Period
 from openstreamer.sources.pacing import JUMP_90K, Pacer
+from openstreamer.sources.ticks import TICK_S
 
-BATCH_S = 0.1  # frames due within this go together: ten wake-ups a second
+BATCH_S = 3 * TICK_S  # frames due within this go together: eight wake-ups a second
 TURN_90K = 1 << 33  # one turn of the clock of MPEG-TS and packed audio
 HALF_TURN_90K = TURN_90K >> 1
 LONGEST_STEP_90K = 45_000  # what one frame may claim as its duration

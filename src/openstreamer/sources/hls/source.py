@@ -30,6 +30,7 @@ from openstreamer.sources.hls.web import AnsweredBadly, HlsLimits, HlsWeb, resol
 from openstreamer.sources.http_client import HttpClient, HttpOptions, input_url
 from openstreamer.sources.outbound import Outbound
 from openstreamer.sources.pacing import Pacer
+from openstreamer.sources.ticks import tick_before_s
 from openstreamer.wire.m3u8_documents import MediaPlaylist, MultivariantPlaylist, Playlist
 
 MASTER_DEPTH: Final = 2  # multivariant playlists that name one another; the specification knows one
@@ -309,7 +310,10 @@ class HlsSource:
         loop = asyncio.get_running_loop()
         arrival = self._arrival = loop.create_future()
         self._starving = wait_s is None
-        timer = loop.call_later(wait_s, self._wake) if wait_s is not None else None
+        timer = None
+        if wait_s is not None:
+            now_s = loop.time()
+            timer = loop.call_at(tick_before_s(now_s + wait_s, now_s), self._wake)
         try:
             await arrival
         finally:

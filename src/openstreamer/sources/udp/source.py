@@ -1,7 +1,7 @@
 """MPEG-TS in UDP datagrams, with RTP or without, unicast and multicast.
 
 What costs here is waking up: three hundred datagrams a second make 3 Mbit/s. So the socket is drained when
-it becomes readable and then again every 20 ms, for as long as something comes; all that was read goes to
+it becomes readable and then again at every tick, for as long as something comes; all that was read goes to
 the demuxer at once.
 """
 
@@ -26,11 +26,11 @@ from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.base import SourceStatistics
 from openstreamer.sources.batches import FrameBatches
+from openstreamer.sources.ticks import next_tick_s
 from openstreamer.sources.udp.sockets import kernel_drops, open_socket
 from openstreamer.wire.mpegts import MpegTsDemuxer
 from openstreamer.wire.mpegts.over_rtp import RtpOrder
 
-DRAIN_INTERVAL_S = 0.02
 DATAGRAM_BYTES_MAX = 65_536
 READ_BYTES = 2 * DATAGRAM_BYTES_MAX  # at one wake-up, about; the rest waits for the next
 SILENCE_TIMEOUT_S = 10.0  # unless the input says another: failover has a shorter one of its own
@@ -222,7 +222,8 @@ class UdpSource:
         elif heard_bytes or (self._rtp is not None and self._rtp.is_waiting):
             self._unwatch()
             is_all = heard_bytes < self._limits.read_bytes
-            self._timer = loop.call_later(DRAIN_INTERVAL_S if is_all else 0, self._drain)
+            at_s = next_tick_s(loop.time()) if is_all else loop.time()
+            self._timer = loop.call_at(at_s, self._drain)
         else:
             self._watch()
 
