@@ -21,9 +21,9 @@ from fractions import Fraction
 from typing import Final
 
 from openstreamer.media.frame import Frame
-from openstreamer.media.h264 import H264Config, begins_refresh
 from openstreamer.media.track import Track, TrackKind
 from openstreamer.packager.cadence import SILENCE_90K, VideoPace
+from openstreamer.packager.key_frames import KeyFrames
 from openstreamer.packager.openings import Openings, same_media
 from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.segment import Generation, Opening, PackagerEvent, SegmentReady
@@ -33,9 +33,6 @@ from openstreamer.packager.window import LEAST_LISTED_TARGETS
 
 START_WITHOUT_VIDEO_90K: Final = 2 * SILENCE_90K  # how long the first key frame is waited for
 LATEST_AUDIO_90K: Final = 10 * 90_000  # audio that arrives later than this beside video is not waited for
-LONGEST_SEGMENT_90K: Final = 60 * 90_000  # without a key frame a segment is cut here: memory is bounded
-KEYLESS_SEGMENT_90K: Final = 20 * 90_000  # and here, of an encoder that has not sent a second key frame yet
-REFRESHES_TO_BELIEVE: Final = 2  # intra refreshes that were due as a segment, and no key frame
 MAX_WAITING_AUDIO_FRAMES: Final = 2048  # 40 s of AAC; the oldest is dropped
 
 
@@ -60,8 +57,7 @@ class LivePackager:
         self._audio_track: Track | None = None
         self._video_flows = False  # its frames can be decoded: there was a key frame
         self._video_silent = False  # audio went on without it
-        self._keys_recur = False  # its encoder sends key frames, not the first one alone
-        self._refreshes = 0  # since the last key frame, where a segment might have begun
+        self._key_frames = KeyFrames()
         self._video_now_90k: int | None = None
         self._video_pace = VideoPace()
         self._patience_90k = SILENCE_90K  # how far behind video audio may be before it counts as silent
@@ -101,7 +97,7 @@ class LivePackager:
     @property
     def refreshes(self) -> bool:
         """Whether the encoder renews its picture bit by bit now (intra refresh) instead of by key frames."""
-        return self._refreshes >= REFRESHES_TO_BELIEVE
+        return self._key_frames.refreshes
 
     @property
     def target_duration_s(self) -> int:
@@ -219,8 +215,7 @@ class LivePackager:
     def _take_video(self, frame: Frame) -> None:
         self._video_pace.picture(frame.dts_90k)
         if frame.key:
-            self._keys_recur = self._continues(frame)
-            self._refreshes = 0
+            self._key_frames.key_frame(again=self._continues(frame))
             self._target.key_frame(frame, self._openings.current)
             if self._begins_segment(frame):
                 self._cut_at_video(frame)
@@ -250,22 +245,15 @@ class LivePackager:
                 return False
             self.video.track = track
         if self._is_endless(frame):
-            self._keys_recur = False
+            self._key_frames.missing()
             self._cut_at_video(frame)
-        elif self._begins_refresh(frame):
+        elif self._is_due(frame) and self._key_frames.begins_segment(frame):
             self._cut_at_video(frame)
         return True
 
-    def _begins_refresh(self, frame: Frame) -> bool:
-        """Whether a segment begins here though no player can begin with it at once. Browsers cannot at all,
-        others show a whole picture after the refresh; and without it there would be no segment for long."""
-        openings = self._openings
-        if not openings.is_due(frame.pts_90k, openings.early_90k):
-            return False
-        if not isinstance(frame.track.config, H264Config) or not begins_refresh(frame.payload):
-            return False
-        self._refreshes += 1
-        return self.refreshes
+    def _is_due(self, frame: Frame) -> bool:
+        """Whether the present segment is long enough to end at this picture."""
+        return self._openings.is_due(frame.pts_90k, self._openings.early_90k)
 
     def _is_endless(self, frame: Frame) -> bool:
         """Whether the present segment has become too long, or too large while its clock stands still."""
@@ -273,18 +261,14 @@ class LivePackager:
         if opening is None or self.video is None or self.video.segment is None:
             return False
         size_bytes = self.video.segment.size_bytes
-        longest_90k = LONGEST_SEGMENT_90K if self._keys_recur else KEYLESS_SEGMENT_90K
-        long = frame.pts_90k - opening.pts_90k > longest_90k
+        long = frame.pts_90k - opening.pts_90k > self._key_frames.longest_segment_90k
         return long or size_bytes >= self.options.max_segment_bytes
 
     def _begins_segment(self, frame: Frame) -> bool:
         """Whether a segment begins at this key frame."""
-        openings = self._openings
-        if not self._continues(frame):
+        if not self._continues(frame) or self._is_due(frame) or self._is_endless(frame):
             return True
-        if openings.is_due(frame.pts_90k, openings.early_90k):
-            return True
-        return self._is_endless(frame) or openings.changes(frame.track, self._audio_beside(frame))
+        return self._openings.changes(frame.track, self._audio_beside(frame))
 
     def _cut_at_video(self, frame: Frame) -> None:
         if self._video_silent:
