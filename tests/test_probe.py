@@ -12,6 +12,7 @@ from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.probe import ProbeReport, probe
 from openstreamer.sources.base import Source
+from openstreamer.wire.demuxer import ListedProgram, ListedStream
 from tests.support.clips import clip
 from tests.support.media import AUDIO, VIDEO
 from tests.support.sources import ScriptedSource
@@ -98,7 +99,40 @@ def test_a_refusal_is_told_in_its_words() -> None:
 
 def test_silence_is_a_refusal() -> None:
     report = report_of(ScriptedSource([]))
-    assert report.refusals == ["connected, but no key frame within 5 s"]
+    assert report.refusals == ["connected, but nothing came within 5 s"]
+
+
+def test_bytes_without_a_key_frame_are_a_refusal() -> None:
+    source = ScriptedSource([])
+    source.statistics.received_bytes = 1000
+    assert report_of(source).refusals == ["connected, but no key frame within 5 s"]
+
+
+class OfTwoPrograms(ScriptedSource):
+    """A transport stream of two programs, of one of which not all is read."""
+
+    programs = (
+        ListedProgram(1, False, (ListedStream(256, "h264", True),)),
+        ListedProgram(
+            2,
+            True,
+            (
+                ListedStream(512, "MPEG-2 video", False),
+                ListedStream(513, "aac", True),
+                ListedStream(514, "ac3", True, scrambled=True),
+            ),
+        ),
+    )
+
+
+def test_what_is_not_read_of_a_multiplex_is_noted_even_when_it_is_refused() -> None:
+    for script in ([at_25_fps(100, gop=25), SourceEnded("over")], [SourceRejected("nothing")]):
+        report = report_of(OfTwoPrograms(script))
+        notes = "\n".join(report.notes)
+        assert "MPEG-2 video on PID 512 is not carried" in notes
+        assert "ac3 on PID 514 is scrambled" in notes
+        assert "several programs" in notes
+        assert report.document()["programs"][1]["streams"][1]["pid"] == 513
 
 
 def test_an_end_before_the_first_frame_is_a_refusal_and_later_it_is_none() -> None:
@@ -135,6 +169,16 @@ def test_the_command_prints_what_would_be_ingested(
     assert "would ingest" in printed.out
     assert printed.err == ""
     assert "geheim" not in printed.out
+
+
+def test_the_command_lists_programs_when_there_are_several(
+    opening: Callable[[Source], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    opening(OfTwoPrograms([at_25_fps(100, gop=25), SourceEnded("over")]))
+    assert cli.run(["probe", "udp://239.1.1.1:5000"]) == 0
+    printed = capsys.readouterr().out
+    assert "program 1: 256 h264" in printed
+    assert "program 2 (read): 512 MPEG-2 video, 513 aac, 514 ac3" in printed
 
 
 def test_json_is_json(opening: Callable[[Source], None], capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from openstreamer.config.input_urls import PublishInput
@@ -13,9 +13,10 @@ from openstreamer.media.clock import TICKS_PER_SECOND
 from openstreamer.media.errors import ConfigError, SourceEnded, SourceError, SourceStalled
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
-from openstreamer.sources.base import Source, patience_of
-from openstreamer.stream.ingest import FIRST_FRAME_DEADLINE_S
+from openstreamer.sources.base import Source, patience_of, programs_of
+from openstreamer.stream.liveness import FIRST_FRAME_DEADLINE_S
 from openstreamer.stream.observe import track_runtime
+from openstreamer.wire.demuxer import ListedProgram
 
 DEFAULT_S: Final = 5.0
 ENOUGH_GOPS: Final = 3  # whole ones; then no more is learned by watching on
@@ -63,6 +64,7 @@ class ProbeReport:
     packet_loss: float = 0.0
     dropped_frames: int = 0
     tracks: list[ProbedTrack] = field(default_factory=list)
+    programs: tuple[ListedProgram, ...] = ()  # of MPEG-TS
     refusals: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -85,6 +87,7 @@ class ProbeReport:
             "packet_loss": self.packet_loss,
             "dropped_frames": self.dropped_frames,
             "tracks": [track.document() for track in self.tracks],
+            "programs": [asdict(program) for program in self.programs],
             "refusals": self.refusals,
             "notes": self.notes,
         }
@@ -108,7 +111,10 @@ async def probe(
     try:
         source = await open_source(chosen)
         report.protocol = source.protocol
-        await _watch(source, report, seen, seconds, progress)
+        try:
+            await _watch(source, report, seen, seconds, progress)
+        finally:
+            report.programs = programs_of(source)
     except SourceEnded as err:
         if not seen.frames:
             report.refusals.append(f"it ended before the first frame: {err}")
@@ -133,7 +139,8 @@ async def _watch(
             async with asyncio.timeout(limit_s):
                 seen.add(await source.receive(), source.tracks)
         except TimeoutError as err:
-            raise SourceStalled(f"connected, but no key frame within {limit_s:g} s") from err
+            what = "no key frame" if source.statistics.received_bytes else "nothing came"
+            raise SourceStalled(f"connected, but {what} within {limit_s:g} s") from err
         report.first_frame_after_s = loop.time() - started_s
         until_s = loop.time() + seconds
         try:
@@ -275,6 +282,7 @@ class _Seen:
             if abs(middle) > FAR_APART_MS:
                 which = "ahead of" if middle > 0 else "behind"
                 notes.append(f"audio is sent {abs(middle)} ms {which} its pictures")
+        notes += _notes_on_programs(report.programs)
         if report.packet_loss:
             notes.append(f"{report.packet_loss:.2%} of the packets were lost")
         return notes
@@ -287,6 +295,18 @@ def _notes_on_gops(video: _TrackSeen, report: ProbeReport) -> list[str]:
         return []
     said = f"{longest_s:g} s" if longest_s >= since_key_s else f"more than {since_key_s:.1f} s"
     return [f"key frames are {said} apart: players start, and failover switches, only at one"]
+
+
+def _notes_on_programs(programs: tuple[ListedProgram, ...]) -> list[str]:
+    notes = []
+    for stream in (stream for program in programs if program.chosen for stream in program.streams):
+        if not stream.carried:
+            notes.append(f"{stream.description} on PID {stream.pid} is not carried")
+        elif stream.scrambled:
+            notes.append(f"{stream.description} on PID {stream.pid} is scrambled")
+    if len(programs) > 1:
+        notes.append("there are several programs: the input's program chooses one (here --program)")
+    return notes
 
 
 def _named(track: Track) -> str:

@@ -15,6 +15,7 @@ from openstreamer.config.urls import redact_url
 from openstreamer.media.errors import ConfigError
 from openstreamer.probe import ProbedTrack, ProbeReport, probe
 from openstreamer.stream.wiring import SourceOpener
+from openstreamer.wire.demuxer import ListedProgram
 
 
 def run(chosen: Input, *, seconds: float, as_json: bool, file_roots: Mapping[str, Path]) -> int:
@@ -50,8 +51,10 @@ def _progress(url: str) -> Iterator[Callable[[str], None]]:
 
 
 def _lines(report: ProbeReport) -> Iterator[str]:
+    yield f"{report.url} ({report.protocol})" if report.protocol else report.url
+    if len(report.programs) > 1:
+        yield from (f"  {_program(program)}" for program in report.programs)
     if report.tracks:
-        yield f"{report.url} ({report.protocol})"
         for track in report.tracks:
             yield f"  {_track(track)}"
         yield (
@@ -65,6 +68,12 @@ def _lines(report: ProbeReport) -> Iterator[str]:
     for refusal in report.refusals:
         yield f"  refused: {refusal}"
     yield "  The server would ingest this." if report.ok else "  The server would not ingest this."
+
+
+def _program(program: ListedProgram) -> str:
+    streams = ", ".join(f"{stream.pid} {stream.description}" for stream in program.streams)
+    read = " (read)" if program.chosen else ""
+    return f"program {program.number}{read}: {streams or 'nothing is known of it'}"
 
 
 def _track(track: ProbedTrack) -> str:

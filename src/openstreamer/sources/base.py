@@ -10,6 +10,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
+from openstreamer.wire.demuxer import ListedProgram
 
 
 @dataclass(slots=True)
@@ -86,6 +87,21 @@ class Patient(Protocol):
     def patience_s(self) -> float:
         """How long; it may change while the source is open."""
         ...
+
+
+@runtime_checkable
+class Programmed(Protocol):
+    """A source of a container that may hold several programs."""
+
+    @property
+    def programs(self) -> tuple[ListedProgram, ...]:
+        """All of them as far as they are known, read or not; also after the source failed."""
+        ...
+
+
+def programs_of(source: Source) -> tuple[ListedProgram, ...]:
+    """The programs that ``source`` knows of."""
+    return source.programs if isinstance(source, Programmed) else ()
 
 
 def patience_of(source: Source) -> float:

@@ -30,8 +30,11 @@ from openstreamer.sources.http_client import HttpClient, HttpOptions, HttpRespon
 from openstreamer.sources.outbound import Outbound
 from openstreamer.sources.pacing import Pacer
 from openstreamer.sources.sniff import Container, demuxer_of, sniff
-from openstreamer.wire.demuxer import Demuxer
+from openstreamer.wire.demuxer import Demuxer, ListedProgram, programs_in
 
+PLAYLIST_TYPES: Final = frozenset(
+    {"application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl"}
+)
 LEAD_S: Final = 1.0  # of a file, sent at once: what the network may owe for a moment
 
 
@@ -122,6 +125,11 @@ class HttpSource:
         )
 
     @property
+    def programs(self) -> tuple[ListedProgram, ...]:
+        """Those of a transport stream."""
+        return programs_in(self._demuxer)
+
+    @property
     def arrived_ns(self) -> int | None:
         """When the newest bytes of the last batch arrived; not known of a body that is paced."""
         if self._playlist is not None:
@@ -168,6 +176,8 @@ class HttpSource:
         """The first bytes, and what they are."""
         head = b""
         limit_s = HttpOptions.of(self._chosen).timeout_s
+        if response.content_type not in PLAYLIST_TYPES:
+            response.require_plain()
         try:
             async with asyncio.timeout(limit_s):
                 while True:

@@ -8,9 +8,10 @@ from typing import Final, Generic, Self, TypeVar
 from openstreamer.media.errors import SourceError, SourceRejected, SourceStalled, SourceUnreachable
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
-from openstreamer.sources.base import Source, SourceStatistics, patience_of
+from openstreamer.sources.base import Source, SourceStatistics, patience_of, programs_of
 from openstreamer.sources.batches import FrameBatches
 from openstreamer.sources.continuity import Continuity
+from openstreamer.wire.demuxer import ListedProgram
 
 WAITS_S: Final = (0.0, 0.2, 0.6)  # before each try; three within a second
 BUDGET_S: Final = 1.5  # for all tries together: less than the 2 s of silence after which a stream gives up
@@ -82,6 +83,11 @@ class ReconnectingSource(Generic[S]):
     def statistics(self) -> SourceStatistics:
         """Over all connections; ``reconnects`` counts those after the first."""
         return self._finished if self._source is None else self._finished + self._source.statistics
+
+    @property
+    def programs(self) -> tuple[ListedProgram, ...]:
+        """Those of the wrapped source."""
+        return programs_of(self._newest)
 
     @property
     def arrived_ns(self) -> int | None:

@@ -57,7 +57,10 @@ def sniff(head: bytes, content_type: str = "", *, at_end: bool = False) -> Conta
     if _PAGE.match(head) or content_type.startswith("text/"):
         raise SourceRejected("http: the server sends a page and no media")
     named = f" ({content_type[:64]})" if content_type else ""
-    raise SourceRejected(f"http: the server sends neither MPEG-TS nor FLV, MP4, audio or a playlist{named}")
+    raise SourceRejected(
+        f"http: the server sends neither MPEG-TS nor FLV, fragmented MP4, audio or a playlist{named}; "
+        "a file in another container can be read from a file root, with file://"
+    )
 
 
 def demuxer_of(container: Container, *, program: int = 0, pids: tuple[int, ...] = ()) -> Demuxer:

@@ -1,7 +1,7 @@
 """What every reader of a container looks like to a source: bytes in, frames out."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
@@ -50,3 +50,37 @@ class Demuxer(Protocol):
     def receive_eof(self) -> list[Frame]:
         """The frames that the end of the data completes."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ListedStream:
+    """An elementary stream that a program lists. ``carried``: its codec is one that the server reads."""
+
+    pid: int
+    description: str
+    carried: bool
+    scrambled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListedProgram:
+    """A program of a multiplex. ``chosen``: it is the one that is read."""
+
+    number: int
+    chosen: bool
+    streams: tuple[ListedStream, ...]
+
+
+@runtime_checkable
+class Multiplexed(Protocol):
+    """A reader of a container that may hold several programs."""
+
+    @property
+    def listed_programs(self) -> tuple[ListedProgram, ...]:
+        """All programs, as far as they are known."""
+        ...
+
+
+def programs_in(reader: object) -> tuple[ListedProgram, ...]:
+    """The programs of a reader; none where its container has no such thing."""
+    return reader.listed_programs if isinstance(reader, Multiplexed) else ()

@@ -16,6 +16,7 @@ from openstreamer.wire.mpegts.table_writer import (
     pmt_section,
     section_payloads,
 )
+from tests.hostile.transport_streams import AAC, endless_pes
 from tests.support.clips import clip
 from tests.support.media import AUDIO, VIDEO, audio
 from tests.support.mpegts import by_track, changed, demuxed, facts, muxed, packets, pid_of
@@ -497,3 +498,11 @@ def test_a_picture_that_is_decoded_too_early_is_shown_when_it_says() -> None:
     first_90k = found[0].dts_90k
     assert [frame.dts_90k - first_90k for frame in found] == [0, 3600, 7200, 7200]
     assert [frame.pts_90k - first_90k for frame in found] == [7200, 10_800, 14_400, 21_600]
+
+
+def test_a_pes_packet_of_sound_without_end_is_dropped_long_before_one_of_video() -> None:
+    begin, follow = endless_pes(1, AAC)
+    demuxer = MpegTsDemuxer()
+    demuxer.receive_data(begin + follow * 2)
+    assert demuxer.statistics.malformed == 1
+    assert not demuxer.tracks

@@ -19,6 +19,7 @@ from openstreamer.media.track import Track
 from openstreamer.sources.child import ChildDied, ChildLimits, ChildProcess
 from openstreamer.sources.file.opening import MediaFile
 from openstreamer.sources.file.readers import Container, PassReader, open_pass
+from openstreamer.wire.demuxer import ListedProgram, programs_in
 from openstreamer.wire.pipe import End, Hello, Message, PipeEvent, TracksAnnounced
 
 CHILD_MODULE = "openstreamer.sources.file.libav_child"
@@ -90,6 +91,11 @@ class OwnPasses:
     def tracks(self) -> tuple[Track, ...]:
         """See :class:`Passes`."""
         return self._tracks
+
+    @property
+    def listed_programs(self) -> tuple[ListedProgram, ...]:
+        """Those of a transport stream, in the pass that is under way."""
+        return programs_in(self._reader)
 
     async def __aenter__(self) -> Self:
         return self

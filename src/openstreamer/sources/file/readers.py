@@ -9,7 +9,7 @@ from openstreamer.media.errors import RemoteProtocolError
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.file.opening import MediaFile
-from openstreamer.wire.demuxer import Demuxer, DemuxStatistics
+from openstreamer.wire.demuxer import Demuxer, DemuxStatistics, ListedProgram, programs_in
 from openstreamer.wire.flv import FlvDemuxer
 from openstreamer.wire.mp4.box_reader import LARGE_BOX_HEADER_BYTES, parse_box_header
 from openstreamer.wire.mp4.movie import StoredSample
@@ -125,6 +125,11 @@ class StreamedPass:
     def statistics(self) -> DemuxStatistics:
         """See :class:`PassReader`."""
         return self._demuxer.statistics
+
+    @property
+    def listed_programs(self) -> tuple[ListedProgram, ...]:
+        """Those of a transport stream."""
+        return programs_in(self._demuxer)
 
     def read(self) -> list[Frame] | None:
         """See :class:`PassReader`."""

@@ -161,7 +161,10 @@ class Fmp4Demuxer:
             return False
         movie = parse_movie(found[0])
         if not movie.fragmented:
-            raise SourceRejected("MP4: its samples are not in fragments, so it cannot be read as a stream")
+            raise SourceRejected(
+                "MP4: its samples are not in fragments, so it cannot be read as a stream: "
+                "copy it into a file root and use file://, or have it served as HLS or as fragmented MP4"
+            )
         self._frames.use(movie)
         if self._tracks is None:
             self._tracks = FragmentTracks(movie.tracks)

@@ -6,6 +6,7 @@ from openstreamer.media.clock import TICKS_PER_MS
 from openstreamer.media.errors import MediaError, SourceRejected
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
+from openstreamer.wire.demuxer import ListedProgram, ListedStream
 from openstreamer.wire.mpegts.audio import AudioStream
 from openstreamer.wire.mpegts.gate import TrackGate
 from openstreamer.wire.mpegts.limits import MpegTsLimits
@@ -82,6 +83,19 @@ class MpegTsDemuxer:
     def program(self) -> Program | None:
         """The program that is read, once it is known."""
         return self._table.chosen
+
+    @property
+    def listed_programs(self) -> tuple[ListedProgram, ...]:
+        """The same for people: what is in them, and what of it is read."""
+        chosen = self._table.chosen
+        return tuple(
+            ListedProgram(
+                program.number,
+                chosen is not None and program.number == chosen.number,
+                tuple(self._listed(info) for info in program.streams),
+            )
+            for program in self.programs
+        )
 
     def receive_data(self, data: bytes | memoryview) -> list[Frame]:
         """The frames that ``data`` completed, in the order of the container; often none.
@@ -279,6 +293,11 @@ class MpegTsDemuxer:
         limits = self._limits
         max_bytes = limits.max_unit_bytes if codec.is_video else limits.max_sound_bytes
         return ElementaryStream(info, codec, self._clock, self.statistics, max_bytes)
+
+    def _listed(self, info: ElementaryStreamInfo) -> ListedStream:
+        stream = self._streams.get(info.pid)
+        scrambled = stream is not None and stream.scrambled and not stream.clear
+        return ListedStream(info.pid, info.description, info.codec is not None, scrambled)
 
     def _why_nothing(self) -> str:
         """In words, why no frame came out."""
