@@ -22,6 +22,7 @@ from openstreamer.sources.file.passes import LibavPasses, OwnPasses, Passes, Run
 from openstreamer.sources.file.readers import SNIFFED_BYTES, Container, sniff
 from openstreamer.sources.pacing import Pacer
 from openstreamer.sources.ticks import TICK_S, tick_before_s
+from openstreamer.wire.demuxer import ListedProgram, programs_in
 
 BATCH_S = 2 * TICK_S  # a quarter of a part of LL-HLS: smooth enough, and a dozen wake-ups per second
 AHEAD_90K = TICKS_PER_SECOND // 2  # read before it is due, so that a slow disk is not heard
@@ -79,6 +80,11 @@ class FileSource:
         dropped = self.passes.dropped_frames if self.passes is not None else 0
         self._statistics.dropped_frames = dropped + self._clock.dropped_frames
         return self._statistics
+
+    @property
+    def programs(self) -> tuple[ListedProgram, ...]:
+        """Those of a transport stream."""
+        return programs_in(self.passes)
 
     @property
     def arrived_ns(self) -> None:

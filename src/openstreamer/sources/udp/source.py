@@ -28,6 +28,7 @@ from openstreamer.sources.base import SourceStatistics
 from openstreamer.sources.batches import FrameBatches
 from openstreamer.sources.ticks import next_tick_s
 from openstreamer.sources.udp.sockets import kernel_drops, open_socket
+from openstreamer.wire.demuxer import ListedProgram
 from openstreamer.wire.mpegts import MpegTsDemuxer
 from openstreamer.wire.mpegts.over_rtp import RtpOrder
 
@@ -131,6 +132,11 @@ class UdpSource:
         rtp = self._rtp
         statistics.lost_packets = demuxed.lost_packets if rtp is None else rtp.statistics.lost
         return statistics
+
+    @property
+    def programs(self) -> tuple[ListedProgram, ...]:
+        """Those of the transport stream."""
+        return self._demuxer.listed_programs
 
     @property
     def arrived_ns(self) -> int | None:
