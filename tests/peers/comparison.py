@@ -102,8 +102,8 @@ def compare_track(sent: Sequence[Unit], served: Sequence[Unit], tail_s: float = 
 
 
 def _end_of_pass(places: Sequence[int | None], last: int) -> int:
-    """Where the original ends: at its last unit, or before a step back, which a source takes that ended without
-    it and is opened again."""
+    """Where the original ends: at its last unit, or before a step back, which a source takes that ended
+    without it and is opened again."""
     newest = -1
     for number, place in enumerate(places):
         if place is None:

@@ -7,6 +7,8 @@ import pytest
 from openstreamer.config.global_config import Ingestor
 from openstreamer.config.models import Input
 from openstreamer.media.errors import SourceRejected
+from openstreamer.sources.hls import HlsMemory, HlsSource
+from openstreamer.stream import wiring
 from openstreamer.stream.wiring import SourceOpener
 
 
@@ -27,6 +29,22 @@ async def test_every_scheme_has_its_source(url: str, protocol: str, tmp_path: Pa
     opener = SourceOpener(file_roots={"vod": tmp_path})
     source = await opener.open(Input.model_validate({"url": url}))
     assert source.protocol == protocol
+
+
+async def test_the_sources_of_an_hls_input_share_what_they_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wiring, "MEMORIES", 2)
+    opener = SourceOpener()
+
+    async def memory_of(name: str) -> HlsMemory:
+        source = await opener.open(Input.model_validate({"url": f"http://host/{name}.m3u8"}))
+        assert isinstance(source, HlsSource)
+        return source.memory
+
+    first, second = await memory_of("a"), await memory_of("b")
+    assert await memory_of("a") is first is not second
+    await memory_of("c")
+    assert await memory_of("a") is first, "the oldest is forgotten, not the one in use"
+    assert await memory_of("b") is not second
 
 
 @pytest.mark.parametrize("url", ["srt://host:9999", "copy://news", "s3://bucket/key"])

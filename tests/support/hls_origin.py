@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from openstreamer.access.egress import EgressGuard
 from openstreamer.config.input_urls import HttpInput
 from openstreamer.config.models import Input
-from openstreamer.sources.hls import HlsLimits, HlsSource
+from openstreamer.sources.hls import HlsLimits, HlsMemory, HlsSource
 from openstreamer.sources.outbound import Outbound
 from tests.support.http_peer import HttpPeer, Peer, http_peer
 
@@ -114,13 +114,20 @@ async def serving(origin: HlsOrigin) -> AsyncIterator[HlsOrigin]:
 
 
 def pull(
-    url: str, *, speed: float = 1.0, limits: HlsLimits | None = None, private: bool = True, **said: object
+    url: str,
+    *,
+    speed: float = 1.0,
+    limits: HlsLimits | None = None,
+    memory: HlsMemory | None = None,
+    private: bool = True,
+    **said: object,
 ) -> HlsSource:
     """The source of an HLS input."""
     chosen = Input.model_validate({"url": url, **said})
     http = chosen.parsed_url
     assert isinstance(http, HttpInput)
-    return HlsSource(Outbound(EgressGuard(lambda: private)), http, chosen, limits=limits, speed=speed)
+    outbound = Outbound(EgressGuard(lambda: private))
+    return HlsSource(outbound, http, chosen, limits=limits, memory=memory, speed=speed)
 
 
 class LiveOrigin(HlsOrigin):

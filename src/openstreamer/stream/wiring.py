@@ -22,8 +22,10 @@ from openstreamer.sources.outbound import Outbound
 from openstreamer.sources.reconnecting import ReconnectingSource
 
 if TYPE_CHECKING:
-    from openstreamer.sources.hls import HlsSource
+    from openstreamer.sources.hls import HlsMemory, HlsSource
     from openstreamer.sources.http import HttpSource
+
+MEMORIES = 4096  # HLS inputs of which it is known where they stalled
 
 
 class SourceOpener:
@@ -38,6 +40,7 @@ class SourceOpener:
     ) -> None:
         self.ingestor = ingestor or Ingestor()
         self._file_roots = file_roots or {}
+        self._memories: dict[str, HlsMemory] = {}  # by URL, the newest last
         self._outbound = Outbound(EgressGuard(lambda: self.ingestor.allow_private_addresses))
 
     async def open(self, chosen: Input) -> Source:
@@ -84,10 +87,14 @@ class SourceOpener:
         return ReconnectingSource(connect, may_reconnect=lambda source: not source.is_playlist)
 
     def _open_hls(self, http: HttpInput, chosen: Input) -> "HlsSource":
-        from openstreamer.sources.hls import HlsLimits, HlsSource
+        from openstreamer.sources.hls import HlsLimits, HlsMemory, HlsSource
 
         limits = HlsLimits(max_segments_ahead=self.ingestor.hls_max_segment_buffer)
-        return HlsSource(self._outbound, http, chosen, limits=limits)
+        memory = self._memories.pop(chosen.url, None) or HlsMemory()
+        self._memories[chosen.url] = memory
+        if len(self._memories) > MEMORIES:
+            del self._memories[next(iter(self._memories))]
+        return HlsSource(self._outbound, http, chosen, limits=limits, memory=memory)
 
 
 async def _load(*names: str) -> None:

@@ -313,3 +313,43 @@ def test_whatever_a_server_lists_nothing_is_fetched_twice_or_backwards(
     rests = [(restart, msn) for restart, msn, _ in fetched]
     assert rests == sorted(rests)
     assert len(set(fetched)) == len(fetched)
+
+
+# ---------------------------------------------------------------------- a list that stalled before
+
+
+def test_what_was_listed_when_a_list_stalled_is_not_fetched_again() -> None:
+    dead = following(live(10, 6))
+    dead.loaded(live(10, 6), 9.0, 9.0)
+    again = following(live(10, 6), 10.0, stalled_at=dead.stalled_edge(9.0))
+    assert fetch_all(again) == []
+    again.loaded(live(10, 6), 12.0, 12.0)
+    assert fetch_all(again) == []
+    assert again.stalled_edge(13.0) == dead.stalled_edge(9.0)
+
+
+def test_a_list_that_stalled_and_goes_on_is_begun_near_its_new_end() -> None:
+    again = following(live(10, 6), stalled_at=((16, 0), "s15"))
+    again.loaded(live(12, 6), 2.0, 2.0)
+    assert fetch_all(again) == ["s15", "s16", "s17"]
+    assert again.begun_s == 2.0
+
+
+def test_a_server_that_began_anew_while_its_list_was_stalled_is_followed() -> None:
+    again = following(live(10, 6), stalled_at=((16, 0), "s15"))
+    for now_s in (2.0, 3.0):
+        again.loaded(live(0, 3, name="new"), now_s, now_s)
+    assert fetch_all(again) == ["new0", "new1", "new2"]
+
+
+@pytest.mark.parametrize(
+    "now_listed", [live(11, 6), live(10, 6, name="other"), live(10, 6, tail="#EXT-X-ENDLIST")]
+)
+def test_a_list_that_is_another_one_by_now_is_begun_at_once(now_listed: MediaPlaylist) -> None:
+    assert fetch_all(following(now_listed, stalled_at=((16, 0), "s15")))
+
+
+def test_a_list_that_grows_leaves_no_edge_behind() -> None:
+    follower = following(live(10, 6))
+    assert follower.stalled_edge(1.9) is None
+    assert follower.stalled_edge(2.1) == ((16, 0), "s15")

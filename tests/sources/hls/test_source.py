@@ -15,7 +15,7 @@ from openstreamer.media.errors import (
 )
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
-from openstreamer.sources.hls import HlsLimits, HlsSource
+from openstreamer.sources.hls import HlsLimits, HlsMemory, HlsSource
 from openstreamer.wire.m3u8_reader import PlaylistLimits
 from tests.support.container_files import read_by_libav
 from tests.support.hls_origin import HlsOrigin, LiveOrigin, make_hls, pull, serving
@@ -406,6 +406,18 @@ class TestHostilePeers:
             for _ in range(500):
                 await asyncio.sleep(0)
             assert source.queued_bytes < 20_000 + (64 << 10)
+
+
+async def test_an_encoder_that_died_is_not_played_again_from_the_list_it_left() -> None:
+    origin = LiveOrigin(make_hls(seconds=6), segment_s=1, rate=20, ready=3)
+    memory, limits = HlsMemory(), HlsLimits(stale_least_s=0.2)
+    async with serving(origin):
+        frames, err = await drain(pull(origin.url(), speed=SPEED, memory=memory, limits=limits))
+        assert isinstance(err, SourceStalled)
+        assert frames
+        frames, err = await drain(pull(origin.url(), speed=SPEED, memory=memory, limits=limits))
+    assert isinstance(err, SourceStalled)
+    assert frames == []
 
 
 def listing(names: list[str], first: int, *, end: bool = False) -> bytes:

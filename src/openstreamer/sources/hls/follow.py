@@ -30,6 +30,9 @@ RELOAD_LEAST_S: Final = 0.25
 BLOCKING_MISSES: Final = 3  # blocking reloads that came back unchanged before they are given up
 
 Period = tuple[int, int]  # restarts of the server that were noticed, discontinuity sequence number
+Edge = tuple[
+    tuple[int, int], str
+]  # the newest segment and part of a list, the URI of its last complete segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,10 @@ class Follower:
     """Follows one media playlist.
 
     ``near`` is where another rendition of the same stream begins: this one begins with the segment that
-    covers the same moment. ``skipped`` counts segments that could not be had, or are gaps; ``changed_s`` is
-    when the playlist last had anything new, ``start`` where and ``begun_s`` when it was begun.
+    covers the same moment. ``stalled_at`` is where the list ended when a follower gave it up: until it
+    changes there is nothing new to fetch. ``skipped`` counts segments that could not be had, or are gaps;
+    ``changed_s`` is when the playlist last had anything new, ``start`` where and ``begun_s`` when it was
+    begun.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Follower:
         low_latency: bool = True,
         near: Position | None = None,
         stale_least_s: float = STALE_LEAST_S,
+        stalled_at: Edge | None = None,
     ) -> None:
         self.playlist: MediaPlaylist | None = None
         self.start: Position | None = None
@@ -71,6 +77,7 @@ class Follower:
         self.restarts = 0
         self._allow_low_latency = low_latency
         self._near = near
+        self._stalled_at = stalled_at  # None once it has changed
         self._stale_least_s = stale_least_s
         self._next = (0, 0)  # media sequence number, parts of it that are done
         self._from_first_part = True
@@ -98,6 +105,8 @@ class Follower:
         before = self.playlist
         if before is None:
             self.changed_s = now_s
+            if playlist.ended or _edge(playlist) != self._stalled_at:
+                self._stalled_at = None
             self._begin(playlist, now_s)
             return
         if playlist.next_msn < before.next_msn:
@@ -113,6 +122,10 @@ class Follower:
         else:
             self._unchanged = self._blocking_misses = 0
             self.changed_s = now_s
+            if self._stalled_at is not None:
+                self._stalled_at = None
+                self._begin(playlist, now_s)
+                return
         self._discontinuity_shift += _shift(before, playlist)
         self.playlist = playlist
 
@@ -188,6 +201,12 @@ class Follower:
         """When the playlist counts as stalled unless it changes."""
         return self.changed_s + max(STALE_TARGETS * self.target_s, self._stale_least_s)
 
+    def stalled_edge(self, now_s: float) -> Edge | None:
+        """Where the list ends, when it did not grow for longer than it should."""
+        if self.playlist is None or self.ended or now_s - self.changed_s <= self.target_s:
+            return self._stalled_at
+        return _edge(self.playlist)
+
     @property
     def patience_s(self) -> float:
         """How long a stream of such segments may say nothing without being dead."""
@@ -213,7 +232,7 @@ class Follower:
 
     def _restart(self, playlist: MediaPlaylist, now_s: float) -> None:
         self.restarts += 1
-        self._backward = None
+        self._backward = self._stalled_at = None
         self._near = None
         self._discontinuity_shift = 0
         self._unchanged = 0
@@ -234,7 +253,7 @@ class Follower:
     def peek(self) -> Fetch | None:
         """What to fetch next; None while there is nothing."""
         playlist = self.playlist
-        if playlist is None:
+        if playlist is None or self._stalled_at is not None:
             return None
         if self._next[0] < playlist.media_sequence:
             self._slid_out(playlist)
@@ -361,6 +380,10 @@ class Follower:
 
     def _period(self, segment: MediaSegment) -> Period:
         return self.restarts, segment.discontinuity_sequence + self._discontinuity_shift
+
+
+def _edge(playlist: MediaPlaylist) -> Edge:
+    return playlist.newest, playlist.segments[-1].uri if playlist.segments else ""
 
 
 def _same(one: MediaSegment, other: MediaSegment) -> bool:

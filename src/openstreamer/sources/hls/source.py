@@ -22,8 +22,9 @@ from openstreamer.media.track import Track
 from openstreamer.sources.base import SourceStatistics
 from openstreamer.sources.batches import FrameBatches
 from openstreamer.sources.hls.choice import VARIANT_PARAMETER, VariantChoice, choose, parse_choice
-from openstreamer.sources.hls.follow import Follower, Period
+from openstreamer.sources.hls.follow import Edge, Follower, Period
 from openstreamer.sources.hls.merge import FrameMerger
+from openstreamer.sources.hls.position import Position
 from openstreamer.sources.hls.rendition import Rendition
 from openstreamer.sources.hls.segments import SegmentReader
 from openstreamer.sources.hls.web import AnsweredBadly, HlsLimits, HlsWeb, resolve, without_fields
@@ -37,10 +38,21 @@ MASTER_DEPTH: Final = 2  # multivariant playlists that name one another; the spe
 PARTS_AHEAD: Final = 1.5  # of a low-latency stream: one that is given out, half a one against jitter
 
 
+@dataclass(slots=True)
+class HlsMemory:
+    """What the sources of one input leave to the next one: where the playlists of their renditions stalled.
+
+    The last segments of an encoder that died stay listed. Without this they would be played again and again.
+    """
+
+    stalled_at: tuple[Edge | None, ...] = ()
+
+
 class HlsSource:
     """A :class:`~openstreamer.sources.base.Source` that pulls HLS.
 
-    ``http`` and ``chosen`` are the input as it is declared; ``speed`` gives frames out faster than real time.
+    ``http`` and ``chosen`` are the input as it is declared; ``memory`` is that of its earlier sources;
+    ``speed`` gives frames out faster than real time.
     """
 
     def __init__(
@@ -50,9 +62,11 @@ class HlsSource:
         chosen: Input,
         *,
         limits: HlsLimits | None = None,
+        memory: HlsMemory | None = None,
         speed: float = 1.0,
     ) -> None:
         self._speed = speed
+        self.memory = memory or HlsMemory()
         self._limits = _within_timeout(limits or HlsLimits(), float(chosen.net.timeout_sec))
         self._wanted_variant = http.endpoint.parameter(VARIANT_PARAMETER)
         self._entry_url = without_fields(input_url(chosen), (VARIANT_PARAMETER,))  # it is for this server
@@ -98,6 +112,9 @@ class HlsSource:
                 await asyncio.wait((task,))
         finally:
             self._client.close()
+            now_s = self._clock_s()
+            followers = [rendition.follower for rendition in self._renditions]
+            self.memory.stalled_at = tuple(follower.stalled_edge(now_s) for follower in followers)
             self._merger = FrameMerger(len(self._renditions))
             self._batches.clear()
 
@@ -166,12 +183,20 @@ class HlsSource:
                 sound_url = resolve(found.url, chosen.audio.uri)
             found = await self._load(resolve(found.url, chosen.variant.uri), imported)
             choice = VariantChoice()
-        stale_least_s = self._limits.stale_least_s
-        main = self._add(found, Follower(stale_least_s=stale_least_s), with_sound=sound_url is None)
+        main = self._add(found, self._follower(), with_sound=sound_url is None)
         if sound_url is not None:
-            follower = Follower(stale_least_s=stale_least_s, near=main.follower.start)
+            follower = self._follower(near=main.follower.start)
             self._add(await self._load(sound_url, found.imported), follower, with_picture=False)
         self._merger = FrameMerger(len(self._renditions), Pacer(speed=self._speed))
+
+    def _follower(self, near: Position | None = None) -> Follower:
+        """That of the next rendition."""
+        stalled_at = self.memory.stalled_at[len(self._renditions) :][:1]
+        return Follower(
+            near=near,
+            stale_least_s=self._limits.stale_least_s,
+            stalled_at=stalled_at[0] if stalled_at else None,
+        )
 
     async def _load(self, url: str, imported: dict[str, str]) -> "_Loaded":
         requested_s = self._clock_s()
