@@ -138,7 +138,7 @@ HLS = {
     "tables that change": TRANSPORT_STREAM["tables that change"],
     "32 endless PES packets": TRANSPORT_STREAM["32 endless PES packets"],
     **{f"packed audio: {name}": words for name, words in PACKED_AUDIO.items()},
-    **{f"fMP4: {name}": words for name, words in MP4.items()},
+    **{f"fMP4: {name}": f"{words}|a body of more than" for name, words in MP4.items()},
 }
 BROKEN = "the server broke the protocol: "
 RTMP = {

@@ -44,7 +44,7 @@ def peak_kb() -> int:
 
 
 async def withstand(row: dict[str, Any]) -> dict[str, Any]:
-    """Run the input for ``seconds``, and until it failed as it should, at most for ``most_s``; what became of it."""
+    """Run the input for ``seconds`` and until it failed as it should, at most for ``most_s``; how it went."""
     opener = SourceOpener(
         Ingestor(allow_private_addresses=row["private"]),
         {name: Path(path) for name, path in row["roots"].items()},

@@ -223,3 +223,22 @@ def test_a_mean_does_not_reach_back_over_a_standstill() -> None:
                 for silent in range(5, 60):
                     meter.sample(hub, silent * 1_000_000_000)
     assert meter.kbps(VIDEO.id) == RATE_KBPS
+
+
+def test_inputs_that_were_never_tried_are_listed_as_idle_without_their_secrets() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        stream = pipeline(loop)
+        inputs = [
+            {"url": "rtmp://spare.example/live/news?key=geheim", "priority": 1},
+            {"url": "publish://", "priority": 0},
+        ]
+        stream.spec = Stream.model_validate({"code": "news", "inputs": inputs})
+        await stream.start()
+        await tick(stream, loop, 1)
+        shown = stream.runtime(loop.now_ns()).inputs
+        assert [(each.input_priority, each.status.value) for each in shown] == [(0, "idle"), (1, "idle")]
+        assert "geheim" not in shown[1].url
+        assert shown[1].last_packet_at is None
+        await stream.stop()
+
+    run_virtual(scenario)

@@ -177,6 +177,12 @@ def input_runtime(ingest: Ingest, pipeline: "StreamPipeline", now_ns: int) -> In
     return shown
 
 
+def _standing_by(pipeline: "StreamPipeline", running: int) -> list[InputRuntime]:
+    """The inputs that were not tried: another one runs."""
+    others = [each for each in pipeline.spec.inputs_by_priority if each.priority != running]
+    return [InputRuntime(input_priority=each.priority, url=redact_url(each.url)) for each in others]
+
+
 def stream_runtime(pipeline: "StreamPipeline", now_ns: int) -> StreamRuntime:
     """The whole stream as the API shows it."""
     ingest = pipeline.ingest
@@ -189,7 +195,7 @@ def stream_runtime(pipeline: "StreamPipeline", now_ns: int) -> StreamRuntime:
     )
     runtime = StreamRuntime(status=status, reasons=reasons)
     if ingest is not None:
-        runtime.inputs = [input_runtime(ingest, pipeline, now_ns)]
+        runtime.inputs = [input_runtime(ingest, pipeline, now_ns), *_standing_by(pipeline, ingest.priority)]
         runtime.pipeline_active = runtime.inputs[0].status is InputStatus.ACTIVE
         if runtime.pipeline_active:
             runtime.active_input_priority = ingest.priority
