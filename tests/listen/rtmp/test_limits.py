@@ -129,6 +129,36 @@ async def test_a_wish_that_is_taken_back_in_the_same_breath_is_no_wish(
     assert server.stream.requests == []
 
 
+PUBLISH = (
+    HANDSHAKE
+    + CONNECT
+    + command(0, "createStream", 2.0, None)
+    + command(1, "publish", 3.0, None, "news", "live")
+)
+
+
+async def test_a_publisher_that_finished_may_close_first(make_server: MakeServer) -> None:
+    server = await make_server(RtmpListenerLimits(linger_s=60.0))
+    async with RawPeer(server.port) as peer:
+        await peer.send(PUBLISH)
+        assert await until(lambda: server.listener.statistics.publishing == 1)
+        await peer.send(command(0, "deleteStream", 4.0, None, 1.0))
+        assert await until(lambda: server.listener.statistics.publishing == 0)
+        await peer.send(command(0, "stillThere", 5.0, None))
+        async with asyncio.timeout(10):
+            await peer.reader.readuntil(b"stillThere")
+    assert len(server.stream.ends) == 1
+
+
+async def test_a_publisher_that_finished_and_stays_is_sent_away(make_server: MakeServer) -> None:
+    server = await make_server(RtmpListenerLimits(linger_s=0.1))
+    async with RawPeer(server.port) as peer:
+        await peer.send(PUBLISH)
+        assert await until(lambda: server.listener.statistics.publishing == 1)
+        await peer.send(command(0, "deleteStream", 4.0, None, 1.0))
+        assert await peer.is_closed()
+
+
 @pytest.mark.parametrize("sent", [b"", HANDSHAKE[:700], HANDSHAKE, HANDSHAKE + CONNECT])
 async def test_who_does_not_get_to_the_point_is_cut_at_the_deadline(
     make_server: MakeServer, sent: bytes

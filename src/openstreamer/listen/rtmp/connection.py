@@ -235,9 +235,7 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         failure = source.failure
         if isinstance(failure, SourceRejected):
             self._reject(BAD_NAME, str(failure), "media")
-        elif isinstance(failure, SourceEnded | SourceUnreachable):
-            self._leave()
-        else:
+        elif not isinstance(failure, SourceEnded | SourceUnreachable):
             self._reject(BAD_NAME, "the stream does not take this publication any more", "dropped")
 
     def _ended(self, task: "asyncio.Task[None]", slot: PublishSlot) -> None:
@@ -248,7 +246,10 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
             logger.error("publish_failed", stream=slot.code, peer=self.peer, exc_info=err)
         reason = slot.eviction or (self._source.failure if self._source is not None else None)
         logger.info("publish_ended", stream=slot.code, peer=self.peer, reason=str(reason or "stopped"))
-        self._leave()
+        if isinstance(reason, SourceEnded):
+            self._see_off()
+        else:
+            self._leave()
 
     def _end_source(self, reason: SourceEnded | SourceUnreachable) -> None:
         if self._source is not None:
@@ -295,6 +296,12 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
             self.abort()
         else:
             self._arm(limit_s - silent_s, self._check_silence)
+
+    def _see_off(self) -> None:
+        """The publisher finished, and is given time to close first: GStreamer takes a connection that is
+        closed on it for a failure, even then."""
+        if self._transport is not None and not self._leaving:
+            self._arm(self._service.limits.linger_s, self._leave)
 
     def _leave(self) -> None:
         """Close, but let the peer read why: close our side first, then wait a little for its side."""

@@ -18,7 +18,7 @@ class RtmpListenerLimits:
         publish_deadline_s: from there to an accepted publication.
         silence_deadline_s: a publisher of which nothing arrives, a vanished one for instance. Inputs are
             given up sooner; this frees the connection of one that is not read either.
-        linger_s: how long a peer that was sent away may take to read why.
+        linger_s: how long a peer that was sent away may take to read why, and one that finished to close.
         max_bytes_before_publish: handshake and commands; they take about 4 kB.
         chunk_bytes: the chunk size that is announced, and used by most encoders from then on.
     """
