@@ -1,5 +1,7 @@
 """Audio frames are framed, joined and timed however they are spread over PES packets."""
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +75,68 @@ def test_a_time_belongs_to_the_frame_that_begins_behind_it() -> None:
     subject = stream()
     frames = subject.feed(DATA[:cut], at(9000)) + subject.feed(DATA[cut:], at(9000 + 2 * 1920 + 9000))
     assert [frame.pts_90k for frame in frames[:3]] == [9000, 9000 + 1920, 9000 + 2 * 1920 + 9000]
+
+
+PES_PACKETS = st.lists(st.tuples(st.integers(1, 900), st.booleans()), min_size=2, max_size=40)
+DAMAGE = st.lists(st.tuples(st.integers(0, len(DATA) - 1), st.integers(0, 255)), max_size=3)
+BOUNDARIES = list(accumulate(len(adts(each)) for each in SENT))
+TWO_CONFIGURATIONS = DATA[: BOUNDARIES[20]] + b"".join(adts(each, LC_24K) for each in SENT)
+
+
+@given(PES_PACKETS, DAMAGE, st.sampled_from([DATA, TWO_CONFIGURATIONS]))
+def test_frames_taken_as_a_run_are_those_taken_one_by_one(
+    sizes: list[tuple[int, bool]], damage: list[tuple[int, int]], data: bytes
+) -> None:
+    """A PES packet with a time is cut between two frames here, as multiplexers do."""
+    damaged = bytearray(data)
+    for place, value in damage:
+        damaged[place] = value
+    runs, singles = stream(), stream()
+    singles._adts = None
+    position = 0
+    for number, (size, timed) in enumerate([*sizes, (len(data), False)]):
+        end = position + size
+        if timed:
+            end = next((boundary for boundary in BOUNDARIES if boundary >= end), end)
+        piece = bytes(damaged[position:end])
+        times_90k = at(9000 + number * 5000) if timed or not number else None
+        assert [shown(each) for each in runs.feed(piece, times_90k)] == [
+            shown(each) for each in singles.feed(piece, times_90k)
+        ]
+        position = end
+    assert statistics_of(runs) == statistics_of(singles)
+
+
+@pytest.mark.parametrize("frames_each", [1, 8])
+def test_each_whole_pes_packet_begins_at_its_own_time(frames_each: int) -> None:
+    subject, frames = stream(), list[Frame]()
+    for first in range(0, 40, frames_each):
+        packet = b"".join(map(adts, SENT[first : first + frames_each]))
+        frames += subject.feed(packet, at(9000 + 1920 * first + 9000 * (first >= 16)))
+    assert [frame.payload for frame in frames] == SENT
+    assert [frame.pts_90k for frame in frames] == [9000 + 1920 * n + 9000 * (n >= 16) for n in range(40)]
+
+
+def test_the_time_of_a_pes_packet_with_less_than_a_frame_is_that_frames() -> None:
+    subject = stream()
+    subject.feed(DATA[: BOUNDARIES[1]], at(9000))
+    assert subject.feed(DATA[BOUNDARIES[1] : BOUNDARIES[1] + 50], at(99_000)) == []
+    frames = subject.feed(DATA[BOUNDARIES[1] + 50 : BOUNDARIES[3]], None)
+    assert [frame.pts_90k for frame in frames] == [99_000, 99_000 + 1920]
+
+
+def test_a_header_that_announces_several_blocks_is_malformed_in_the_middle_too() -> None:
+    subject = stream()
+    subject.feed(DATA[: BOUNDARIES[1]], at(9000))
+    several = bytearray(adts(SENT[2]))
+    several[6] |= 1  # number_of_raw_data_blocks_in_frame
+    frames = subject.feed(bytes(several) + DATA[BOUNDARIES[2] : BOUNDARIES[4]], at(9000 + 2 * 1920))
+    assert SENT[2] not in [frame.payload for frame in frames]
+    assert statistics_of(subject).malformed
+
+
+def shown(frame: Frame) -> tuple[object, ...]:
+    return frame.track, frame.pts_90k, frame.dts_90k, frame.key, frame.payload
 
 
 def test_times_that_are_rounded_do_not_disturb_the_count() -> None:
