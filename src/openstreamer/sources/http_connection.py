@@ -7,14 +7,14 @@ connection is not read any more.
 
 import asyncio
 import itertools
-import socket
 from collections import deque
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Final, cast
 
 import httptools
 
 from openstreamer.media.errors import SourceError, SourceStalled, SourceUnreachable
+from openstreamer.sources.held_back import HeldBack
 from openstreamer.sources.outbound import reason_of
 from openstreamer.sources.ticks import next_tick_s
 
@@ -23,7 +23,6 @@ MAX_OVERHEAD_BYTES: Final = 64 << 10  # sent without any byte of the body betwee
 MAX_INTERIM_RESPONSES: Final = 8  # 100 and 103, before the real one
 PIECE_BYTES: Final = 64 << 10  # the most that the parser is given, and so that one piece of a body has
 MOST_CHUNKS: Final = 64  # of a body in that, before they are joined
-HELD_BACK_BYTES: Final = 128 << 10  # of media in real time, between two ticks: that are 26 Mbit/s
 MOST_QUEUED_BYTES: Final = 512 << 10  # of a body, before the server is slowed down
 
 
@@ -50,7 +49,7 @@ class HttpConnection(asyncio.Protocol):
         self._failure: SourceError | None = None
         self._arrival: asyncio.Future[None] | None = None
         self._ticker: asyncio.TimerHandle | None = None  # of media in real time
-        self._holds_back = False  # the kernel says nothing of what has come until the next tick
+        self._held: HeldBack | None = None  # until the next tick
         self._last_data_s = 0.0
         self._silence_s = 0.0  # judged at ticks, where there are
 
@@ -117,7 +116,8 @@ class HttpConnection(asyncio.Protocol):
     def follow_rate(self, silence_s: float) -> None:
         """Read at ticks, from now on: for media in real time. ``piece`` then judges silence by
         ``silence_s``."""
-        if self._ticker is None:
+        if self._ticker is None and self._transport is not None:
+            self._held = HeldBack(self._transport)
             self._silence_s = silence_s
             self._last_data_s = asyncio.get_running_loop().time()
             self._tick()
@@ -172,26 +172,17 @@ class HttpConnection(asyncio.Protocol):
 
     def _tick(self) -> None:
         """See what has come since the last tick, or that nothing did for too long."""
-        if self._transport is None:
+        held = self._held
+        if self._transport is None or held is None:
             return
         loop = asyncio.get_running_loop()
-        if self._holds_back:
-            self._hold_back(False)
+        if held.held:
+            held.release()
         elif self._arrival is not None and loop.time() - self._last_data_s > self._silence_s:
             self._failure = self._failure or self._stalled(self._silence_s)
             self._wake()
             return
         self._ticker = loop.call_at(next_tick_s(loop.time()), self._tick)
-
-    def _hold_back(self, hold: bool) -> None:
-        """Whether the event loop is to be woken for whatever comes: by the socket's low-water mark, see
-        SO_RCVLOWAT in socket(7). Lowering it wakes the loop at once for what is there."""
-        self._holds_back = hold
-        assert self._transport is not None
-        with suppress(OSError):  # the peer is gone: connection_lost follows
-            self._transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_RCVLOWAT, HELD_BACK_BYTES if hold else 1
-            )
 
     # ------------------------------------------------------------------ transport callbacks
 
@@ -200,10 +191,9 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.received_bytes += len(data)
-        if self._ticker is not None:
+        if self._held is not None:
             self._last_data_s = asyncio.get_running_loop().time()
-            if not self._holds_back:
-                self._hold_back(True)
+            self._held.hold()
         if not self._busy or self._failure is not None:
             self.abort()  # nobody asked
             return

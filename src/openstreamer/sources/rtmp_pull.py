@@ -2,8 +2,6 @@
 
 import asyncio
 import secrets
-import socket
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Self, assert_never, cast
@@ -24,9 +22,10 @@ from openstreamer.media.errors import (
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.base import SourceStatistics
-from openstreamer.sources.low_water import LOOK_EVERY_S, LowWaterMark
+from openstreamer.sources.held_back import HeldBack
 from openstreamer.sources.outbound import Outbound, Target, reason_of
 from openstreamer.sources.rtmp import QueueLimits, RtmpPublishSource
+from openstreamer.sources.ticks import next_tick_s
 from openstreamer.wire.rtmp import (
     CallFailed,
     ConnectAnswered,
@@ -200,7 +199,8 @@ class _PlayConnection(asyncio.Protocol):
         self._request = request
         self._machine = RtmpClient()
         self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None  # of ticks, once it plays
+        self._held: HeldBack | None = None
         self._playing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stream_id = 0
         self._received_bytes = 0
@@ -230,6 +230,8 @@ class _PlayConnection(asyncio.Protocol):
             return
         self._received_bytes += len(data)
         self._last_data_s = asyncio.get_running_loop().time()
+        if self._held is not None:
+            self._held.hold()
         self._share_the_loop(len(data))
         problem: RemoteProtocolError | None = None
         try:
@@ -341,7 +343,7 @@ class _PlayConnection(asyncio.Protocol):
             self._refused(what, event.code, event.description)
         elif event.code == _PLAYING and not self._playing.done():
             self._playing.set_result(None)
-            self._look(LowWaterMark(self._received_bytes))
+            self._read_at_ticks()
 
     def _refused(self, what: str, code: str, description: str) -> None:
         """End with the server's own words, cut short and without the query of the name, which is a secret."""
@@ -362,21 +364,24 @@ class _PlayConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _look(self, mark: LowWaterMark) -> None:
-        """Four times a second: keep the low-water mark in step with the rate, and notice silence."""
-        transport, loop = self._transport, asyncio.get_running_loop()
-        if transport is None:
+    def _read_at_ticks(self) -> None:
+        """From now on it is media in real time that comes."""
+        if self._transport is not None:
+            self._held = HeldBack(self._transport)
+            self._tick()
+
+    def _tick(self) -> None:
+        """See what has come since the last tick, or that nothing did for too long."""
+        loop, held = asyncio.get_running_loop(), self._held
+        if self._transport is None or held is None:
             return
-        if mark.look(self._received_bytes):
-            with suppress(OSError):  # the peer is gone: connection_lost follows
-                transport.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_RCVLOWAT, mark.mark_bytes
-                )
         limit_s = self._request.target.connect_s
-        if loop.time() - self._last_data_s > limit_s and not self.paused:
+        if held.held:
+            held.release()
+        elif loop.time() - self._last_data_s > limit_s and not self.paused:
             self._end(SourceStalled(f"{self._label}: connected, but silent for {limit_s:g} s"))
             return
-        self._timer = loop.call_later(LOOK_EVERY_S, self._look, mark)
+        self._timer = loop.call_at(next_tick_s(loop.time()), self._tick)
 
     def _flush(self) -> None:
         data = self._machine.data_to_send()

@@ -25,6 +25,7 @@ from openstreamer.wire.m3u8_documents import (
 )
 
 STALE_TARGETS: Final = 3  # a playlist that did not change for so long has stalled
+STILL_STALE_TARGETS: Final = 2  # the same, of one that is as it was when it was given up
 STALE_LEAST_S: Final = 5.0  # with target durations of 1 s a hiccup of the network is no stall
 RELOAD_LEAST_S: Final = 0.25
 BLOCKING_MISSES: Final = 3  # blocking reloads that came back unchanged before they are given up
@@ -198,7 +199,9 @@ class Follower:
 
     @property
     def stale_s(self) -> float:
-        """When the playlist counts as stalled unless it changes."""
+        """When the playlist counts as stalled unless it changes; one that had stalled before, sooner."""
+        if self._stalled_at is not None:
+            return self.changed_s + STILL_STALE_TARGETS * self.target_s
         return self.changed_s + max(STALE_TARGETS * self.target_s, self._stale_least_s)
 
     def stalled_edge(self, now_s: float) -> Edge | None:
