@@ -326,6 +326,7 @@ def test_what_was_listed_when_a_list_stalled_is_not_fetched_again() -> None:
     again.loaded(live(10, 6), 12.0, 12.0)
     assert fetch_all(again) == []
     assert again.stalled_edge(13.0) == dead.stalled_edge(9.0)
+    assert (dead.stale_s, again.stale_s) == (6.0, 14.0)
 
 
 def test_a_list_that_stalled_and_goes_on_is_begun_near_its_new_end() -> None:
