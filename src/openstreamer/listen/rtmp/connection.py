@@ -1,9 +1,7 @@
 """One RTMP connection: joins the protocol machine, the transport, and the stream it publishes to."""
 
 import asyncio
-import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import assert_never, cast
 
 import structlog
@@ -17,7 +15,7 @@ from openstreamer.media.errors import (
     SourceRejected,
     SourceUnreachable,
 )
-from openstreamer.sources.low_water import LOOK_EVERY_S, LowWaterMark
+from openstreamer.sources.held_back import HeldBack
 from openstreamer.sources.rtmp import RtmpPublishSource
 from openstreamer.stream.publish import PublishRefusal, PublishRefused, PublishRequest, PublishSlot
 from openstreamer.stream.tasks import spawn
@@ -52,8 +50,9 @@ _PERMANENT = frozenset({PublishRefusal.WRONG_KEY, PublishRefusal.TAKEN_OVER})
 class RtmpServerConnection(asyncio.BufferedProtocol):
     """The adapter between a transport and :class:`RtmpServer`.
 
-    A ``BufferedProtocol`` over one buffer that all connections share: what is read is handled at once, and
-    the size of the buffer bounds how long one connection keeps the loop.
+    A ``BufferedProtocol`` over one buffer that all connections share: what is read is handled at once. The
+    size of the buffer bounds how long one connection keeps the loop: one that fills it has more to say, and
+    says it in the next turn.
     """
 
     def __init__(self, service: RtmpService, address: str, peer: str) -> None:
@@ -64,12 +63,13 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         self._machine = RtmpServer(limits=service.limits.protocol, chunk_bytes=service.limits.chunk_bytes)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._low_water_timer: asyncio.TimerHandle | None = None
+        self._held: HeldBack | None = None  # of a publication
         self._received_bytes = 0
         self._last_data_s = 0.0
         self._leaving = False  # sent away: what still arrives is not read
         self._blocked_by_writing = False
         self._blocked_by_queue = False
+        self._blocked_by_turn = False
         self._stream_id = 0
         self._source: RtmpPublishSource | None = None
         self._slot: PublishSlot | None = None
@@ -95,6 +95,10 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
             return
         self._received_bytes += nbytes
         self._last_data_s = service.loop.time()
+        if nbytes == len(service.read_buffer):
+            self._end_turn()
+        elif self._held is not None:
+            service.hold_until_tick(self._held)
         problem: RemoteProtocolError | None = None
         try:
             self._machine.receive_data(bytes(service.read_buffer[:nbytes]))
@@ -113,9 +117,8 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         return False  # closes the transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._timer, self._low_water_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         reason = f": {exc.strerror or exc}" if isinstance(exc, OSError) else ""
         self._end_source(SourceUnreachable(f"rtmp: the publisher's connection was lost{reason}"))
         self._transport = None
@@ -143,11 +146,23 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         self._last_data_s = self._service.loop.time()
         self._apply_pauses()
 
+    def _end_turn(self) -> None:
+        """More than one read has come: let the others have their turn. libuv repeats a read that filled its
+        buffer, up to 32 times, and would keep the loop for 2 MB of one publisher."""
+        self._blocked_by_turn = True
+        self._apply_pauses()
+        self._service.loop.call_soon(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        self._blocked_by_turn = False
+        self._apply_pauses()
+
     def _apply_pauses(self) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if (self._blocked_by_writing or self._blocked_by_queue) and not self._leaving:
+        blocked = self._blocked_by_writing or self._blocked_by_queue or self._blocked_by_turn
+        if blocked and not self._leaving:
             transport.pause_reading()
         else:
             transport.resume_reading()
@@ -217,7 +232,8 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         service.statistics.publishing += 1
         service.statistics.published += 1
         self._arm(service.limits.silence_deadline_s, self._check_silence)
-        self._follow_rate(LowWaterMark(self._received_bytes))
+        if self._transport is not None:
+            self._held = HeldBack(self._transport)
         logger.info("publish_started", stream=slot.code, protocol=service.protocol, peer=self.peer)
         task = spawn(self._serve(slot, source), name=f"stream/{slot.code}/{service.protocol}-publish")
         service.watch(task)
@@ -328,18 +344,6 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._service.loop.call_later(delay_s, action)
-
-    def _follow_rate(self, mark: LowWaterMark) -> None:
-        """Keep the socket's low-water mark in step with what the publisher sends."""
-        transport = self._transport
-        if transport is None:
-            return
-        if mark.look(self._received_bytes):
-            with suppress(OSError):  # the peer is gone: connection_lost follows
-                transport.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_RCVLOWAT, mark.mark_bytes
-                )
-        self._low_water_timer = self._service.loop.call_later(LOOK_EVERY_S, self._follow_rate, mark)
 
     def _flush(self) -> None:
         data = self._machine.data_to_send()

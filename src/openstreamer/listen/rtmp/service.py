@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from openstreamer.listen.rtmp.limits import RtmpListenerLimits, RtmpStatistics
+from openstreamer.sources.held_back import HeldBack
+from openstreamer.sources.ticks import next_tick_s
 from openstreamer.stream.publish import PublishRequest, PublishSlot
 
 # One read of this size costs at most a few ms of parsing at usual chunk sizes; with hostile ones a few tens.
@@ -39,6 +41,7 @@ class RtmpService:
         self._per_address: Counter[str] = Counter()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._held: list[HeldBack] = []  # until the next tick
 
     def refusal(self, address: str) -> str | None:
         """Why a connection from ``address`` may not be opened now."""
@@ -70,6 +73,20 @@ class RtmpService:
         if connection in self.connections:
             self.connections.remove(connection)
             self.leave(connection.address)
+
+    def hold_until_tick(self, held: HeldBack) -> None:
+        """Something was read of a publication: read on at the next tick, with all the others."""
+        if held.held:
+            return
+        held.hold()
+        if not self._held:
+            self.loop.call_at(next_tick_s(self.loop.time()), self._tick)
+        self._held.append(held)
+
+    def _tick(self) -> None:
+        released, self._held = self._held, []
+        for held in released:
+            held.release()
 
     def watch(self, task: "asyncio.Task[None]") -> None:
         """Own ``task`` until it is done."""
