@@ -1,6 +1,7 @@
 """However much a publisher sends, the other streams have their turn."""
 
 import asyncio
+import itertools
 import os
 from contextlib import suppress
 
@@ -23,7 +24,7 @@ async def read_per_turn(server: Server, total_bytes: int) -> list[int]:
         while read[-1] - read[0] < total_bytes:
             await asyncio.sleep(0)
             read.append(statistics.received_bytes)
-    return [after - before for before, after in zip(read, read[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(read)]
 
 
 def flood_of(publisher: RtmpPublisher) -> bytes:
