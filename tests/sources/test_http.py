@@ -23,6 +23,7 @@ from openstreamer.sources.outbound import Outbound
 from openstreamer.sources.reconnecting import ReconnectingSource
 from tests.contract.source_suite import SourceContract, SourceRig, error_of, receive, sample
 from tests.support.clips import clip
+from tests.support.flv_bytes import flv_of
 from tests.support.http_peer import Peer, http_peer
 from tests.support.streams import EndlessSource
 from tests.support.transport_stream import endless, length_90k, transport_stream
@@ -146,20 +147,6 @@ async def test_a_file_is_paced_in_real_time() -> None:
     took_s = loop.time() - started_s
     media_s = (received[-1].dts_90k - received[0].dts_90k) / 90_000
     assert took_s >= media_s - 1.0 - 0.1  # a second ahead, and frames go in small batches
-
-
-def flv_of(frames: Sequence[Frame]) -> bytes:
-    from openstreamer.wire.flv import FlvEncoder
-
-    encoder = FlvEncoder()
-    parts = [b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00"]
-    for frame in frames:
-        for tag in encoder.encode(frame):
-            size, time_ms = len(tag.payload), tag.timestamp_ms
-            head = bytes([9 if tag.is_video else 8]) + size.to_bytes(3, "big")
-            head += (time_ms & 0xFFFFFF).to_bytes(3, "big") + bytes([time_ms >> 24]) + bytes(3)
-            parts += [head, tag.payload, (size + 11).to_bytes(4, "big")]
-    return b"".join(parts)
 
 
 async def test_flv_is_recognised_whatever_it_is_called() -> None:

@@ -39,16 +39,17 @@ class Player:
         self.machine.end_play(self.request.stream_id)
         await self.flush()
 
-    async def play(self, frames: tuple[Frame, ...], *, speed: float = 1) -> None:
-        """The clip over and over, at a multiple of real time or (0) as fast as the client takes it."""
+    async def play(self, frames: tuple[Frame, ...], *, speed: float = 1, start_ms: int = 0) -> None:
+        """The clip over and over, at a multiple of real time or (0) as fast as the client takes it; the
+        clock begins at ``start_ms``."""
         self.machine.send_metadata(self.request.stream_id, 0, metadata_of({f.track for f in frames}))
         tags = tags_of(frames)
         loop = asyncio.get_running_loop()
-        started_s, add_ms = loop.time(), 0
+        started_s, add_ms = loop.time(), start_ms
         while True:
             for tag in tags:
                 if speed:
-                    due_s = started_s + (tag.timestamp_ms + add_ms) / 1000 / speed
+                    due_s = started_s + (tag.timestamp_ms + add_ms - start_ms) / 1000 / speed
                     await asyncio.sleep(max(0.0, due_s - loop.time()))
                 time_ms = tag.timestamp_ms + add_ms
                 self.machine.send_media(self.request.stream_id, tag.is_video, time_ms, tag.payload)
