@@ -21,6 +21,11 @@ SHORT_S = 0.3
 BLACK_HOLE = "192.0.2.1"  # TEST-NET-1 (RFC 5737)
 
 
+def speaking(connected: socket.socket) -> asyncio.Protocol:
+    """A protocol that says nothing."""
+    return asyncio.Protocol()
+
+
 def outbound(addresses: list[str] | None = None, *, cafile: Path | None = None) -> Outbound:
     async def resolve(host: str, port: int) -> list[Address]:
         return [(socket.AF_INET, (address, port)) for address in addresses or []]
@@ -42,7 +47,7 @@ async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def connected_to(server: asyncio.Server, out: Outbound, host: str = "127.0.0.1", **tls: bool) -> str:
     """The address that was connected."""
-    transport, _ = await out.connect(asyncio.Protocol, target(port_of(server), host, **tls))
+    transport, _ = await out.connect(speaking, target(port_of(server), host, **tls))
     try:
         address: str = transport.get_extra_info("peername")[0]
         return address
@@ -52,7 +57,7 @@ async def connected_to(server: asyncio.Server, out: Outbound, host: str = "127.0
 
 async def error_of(out: Outbound, where: Target) -> SourceError:
     try:
-        transport, _ = await out.connect(asyncio.Protocol, where)
+        transport, _ = await out.connect(speaking, where)
     except SourceError as err:
         return err
     transport.abort()
@@ -104,7 +109,7 @@ async def test_an_address_that_refuses_is_followed_by_the_next() -> None:
     async with raw_server(greet) as server:
         out = outbound(["127.0.0.2", "127.0.0.1"])
         server_port = port_of(server)
-        transport, _ = await out.connect(asyncio.Protocol, target(server_port, "x.example"))
+        transport, _ = await out.connect(speaking, target(server_port, "x.example"))
         transport.abort()
 
 
@@ -180,7 +185,7 @@ def test_cancelling_leaves_nothing(
     async def main() -> None:
         async with nothing_left_behind():
             out = outbound(addresses)
-            connect = out.connect(asyncio.Protocol, target(80, "x.example"))
+            connect = out.connect(speaking, target(80, "x.example"))
             connecting = asyncio.get_running_loop().create_task(connect)
             for _ in range(5):
                 await asyncio.sleep(0)

@@ -6,7 +6,6 @@ low-water mark on its socket (SO_RCVLOWAT, see socket(7)) the kernel says nothin
 mark at a tick wakes the loop at once for what is there. The end of the connection is told at any time.
 """
 
-import asyncio
 import socket
 from contextlib import suppress
 from typing import Final
@@ -15,26 +14,29 @@ HELD_BACK_BYTES: Final = 128 << 10  # between two ticks: that are 26 Mbit/s, and
 
 
 class HeldBack:
-    """The socket of one connection. Whoever holds it back lowers the mark at the next tick, see ``ticks``."""
+    """The socket under one connection. Whoever holds it back releases it at the next tick, see ``ticks``.
 
-    __slots__ = ("_socket", "held")
+    ``connected`` is the socket itself: what uvloop's transports give out makes a new one for every call.
+    """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._socket: socket.socket = transport.get_extra_info("socket")
-        self.held = False
+    __slots__ = ("_socket", "holds")
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self.holds = False
 
     def hold(self) -> None:
         """Something was read: nothing more is wanted for now."""
-        if not self.held:
-            self.held = True
+        if not self.holds:
+            self.holds = True
             self._mark(HELD_BACK_BYTES)
 
     def release(self) -> None:
         """Wake the loop for what has come, and for whatever comes first."""
-        if self.held:
-            self.held = False
+        if self.holds:
+            self.holds = False
             self._mark(1)
 
     def _mark(self, mark_bytes: int) -> None:
-        with suppress(OSError):  # the peer is gone: connection_lost follows
+        with suppress(OSError):  # it is closed
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, mark_bytes)

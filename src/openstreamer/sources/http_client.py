@@ -287,7 +287,9 @@ class HttpClient:
             alpn=("http/1.1",),
         )
         where = f"http: {redact_url(url)}"
-        _, connection = await self._outbound.connect(lambda: HttpConnection(where), target)
+        _, connection = await self._outbound.connect(
+            lambda connected: HttpConnection(where, connected), target
+        )
         return await self._exchange(connection, message)
 
     async def _exchange(self, connection: HttpConnection, message: bytes) -> HttpConnection:

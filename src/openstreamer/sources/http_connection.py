@@ -7,6 +7,7 @@ connection is not read any more.
 
 import asyncio
 import itertools
+import socket
 from collections import deque
 from contextlib import nullcontext
 from typing import Final, cast
@@ -29,7 +30,7 @@ MOST_QUEUED_BYTES: Final = 512 << 10  # of a body, before the server is slowed d
 class HttpConnection(asyncio.Protocol):
     """The adapter between a transport and llhttp; made by :class:`~.http_client.HttpClient`."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, connected: socket.socket) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.received_bytes = 0  # of everything, since the connection was made
@@ -49,7 +50,7 @@ class HttpConnection(asyncio.Protocol):
         self._failure: SourceError | None = None
         self._arrival: asyncio.Future[None] | None = None
         self._ticker: asyncio.TimerHandle | None = None  # of media in real time
-        self._held: HeldBack | None = None  # until the next tick
+        self._held = HeldBack(connected)  # between ticks
         self._last_data_s = 0.0
         self._silence_s = 0.0  # judged at ticks, where there are
 
@@ -116,8 +117,7 @@ class HttpConnection(asyncio.Protocol):
     def follow_rate(self, silence_s: float) -> None:
         """Read at ticks, from now on: for media in real time. ``piece`` then judges silence by
         ``silence_s``."""
-        if self._ticker is None and self._transport is not None:
-            self._held = HeldBack(self._transport)
+        if self._ticker is None:
             self._silence_s = silence_s
             self._last_data_s = asyncio.get_running_loop().time()
             self._tick()
@@ -172,12 +172,11 @@ class HttpConnection(asyncio.Protocol):
 
     def _tick(self) -> None:
         """See what has come since the last tick, or that nothing did for too long."""
-        held = self._held
-        if self._transport is None or held is None:
+        if self._transport is None:
             return
         loop = asyncio.get_running_loop()
-        if held.held:
-            held.release()
+        if self._held.holds:
+            self._held.release()
         elif self._arrival is not None and loop.time() - self._last_data_s > self._silence_s:
             self._failure = self._failure or self._stalled(self._silence_s)
             self._wake()
@@ -191,7 +190,7 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.received_bytes += len(data)
-        if self._held is not None:
+        if self._ticker is not None:
             self._last_data_s = asyncio.get_running_loop().time()
             self._held.hold()
         if not self._busy or self._failure is not None:

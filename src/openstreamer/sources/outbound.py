@@ -65,8 +65,10 @@ class Outbound:
         self._make_tls_context = tls_context
         self._tls_contexts: dict[tuple[bool, tuple[str, ...]], ssl.SSLContext] = {}
 
-    async def connect(self, protocol: Callable[[], P], target: Target) -> tuple[asyncio.Transport, P]:
-        """A connection to ``target`` that ``protocol()`` reads from.
+    async def connect(
+        self, protocol: Callable[[socket.socket], P], target: Target
+    ) -> tuple[asyncio.Transport, P]:
+        """A connection to ``target``, whose protocol is made with the connected socket.
 
         Raises:
             SourceUnreachable: no address answers, the name does not resolve, or TLS fails.
@@ -122,7 +124,11 @@ class Outbound:
         raise SourceUnreachable(f"{where}: the name has no address")
 
     async def _speak(
-        self, protocol: Callable[[], P], target: Target, connected: socket.socket, deadline_s: float | None
+        self,
+        protocol: Callable[[socket.socket], P],
+        target: Target,
+        connected: socket.socket,
+        deadline_s: float | None,
     ) -> tuple[asyncio.Transport, P]:
         loop = asyncio.get_running_loop()
         tls: dict[str, Any] = {}
@@ -134,7 +140,7 @@ class Outbound:
                     "server_hostname": target.host,
                     "ssl_handshake_timeout": max(remaining_s, 0.001),
                 }
-            return await loop.create_connection(protocol, sock=connected, **tls)
+            return await loop.create_connection(lambda: protocol(connected), sock=connected, **tls)
         except BaseException:
             connected.close()
             raise

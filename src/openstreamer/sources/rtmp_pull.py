@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import socket
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Self, assert_never, cast
@@ -132,7 +133,7 @@ class RtmpPullSource:
         connection, target = self._connection, self._request.target
         loop = asyncio.get_running_loop()
         started_s = loop.time()
-        await self._outbound.connect(lambda: connection, target)
+        await self._outbound.connect(connection.over, target)
         remaining_s = max(0.1, target.connect_s - (loop.time() - started_s))
         try:
             async with asyncio.timeout(remaining_s):
@@ -200,12 +201,17 @@ class _PlayConnection(asyncio.Protocol):
         self._machine = RtmpClient()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None  # of ticks, once it plays
-        self._held: HeldBack | None = None
+        self._held: HeldBack | None = None  # between ticks
         self._playing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stream_id = 0
         self._received_bytes = 0
         self._last_data_s = 0.0
         self._unshared_bytes = 0  # received since the others had their turn
+
+    def over(self, connected: socket.socket) -> Self:
+        """This connection, over a socket."""
+        self._held = HeldBack(connected)
+        return self
 
     async def wait_until_playing(self) -> None:
         """Returns when the server has agreed, raises what it says otherwise."""
@@ -230,7 +236,7 @@ class _PlayConnection(asyncio.Protocol):
             return
         self._received_bytes += len(data)
         self._last_data_s = asyncio.get_running_loop().time()
-        if self._held is not None:
+        if self._timer is not None and self._held is not None:
             self._held.hold()
         self._share_the_loop(len(data))
         problem: RemoteProtocolError | None = None
@@ -343,7 +349,7 @@ class _PlayConnection(asyncio.Protocol):
             self._refused(what, event.code, event.description)
         elif event.code == _PLAYING and not self._playing.done():
             self._playing.set_result(None)
-            self._read_at_ticks()
+            self._tick()
 
     def _refused(self, what: str, code: str, description: str) -> None:
         """End with the server's own words, cut short and without the query of the name, which is a secret."""
@@ -364,19 +370,13 @@ class _PlayConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _read_at_ticks(self) -> None:
-        """From now on it is media in real time that comes."""
-        if self._transport is not None:
-            self._held = HeldBack(self._transport)
-            self._tick()
-
     def _tick(self) -> None:
-        """See what has come since the last tick, or that nothing did for too long."""
+        """See what has come since the last tick, or that nothing did for too long: media is in real time."""
         loop, held = asyncio.get_running_loop(), self._held
         if self._transport is None or held is None:
             return
         limit_s = self._request.target.connect_s
-        if held.held:
+        if held.holds:
             held.release()
         elif loop.time() - self._last_data_s > limit_s and not self.paused:
             self._end(SourceStalled(f"{self._label}: connected, but silent for {limit_s:g} s"))

@@ -1,6 +1,7 @@
 """One RTMP connection: joins the protocol machine, the transport, and the stream it publishes to."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import assert_never, cast
 
@@ -55,7 +56,7 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
     says it in the next turn.
     """
 
-    def __init__(self, service: RtmpService, address: str, peer: str) -> None:
+    def __init__(self, service: RtmpService, address: str, peer: str, accepted: socket.socket) -> None:
         self.address = address
         self.peer = peer
         self.connected = False
@@ -63,7 +64,7 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         self._machine = RtmpServer(limits=service.limits.protocol, chunk_bytes=service.limits.chunk_bytes)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._held: HeldBack | None = None  # of a publication
+        self._held = HeldBack(accepted)
         self._received_bytes = 0
         self._last_data_s = 0.0
         self._leaving = False  # sent away: what still arrives is not read
@@ -97,7 +98,7 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         self._last_data_s = service.loop.time()
         if nbytes == len(service.read_buffer):
             self._end_turn()
-        elif self._held is not None:
+        elif self._source is not None:
             service.hold_until_tick(self._held)
         problem: RemoteProtocolError | None = None
         try:
@@ -232,8 +233,6 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         service.statistics.publishing += 1
         service.statistics.published += 1
         self._arm(service.limits.silence_deadline_s, self._check_silence)
-        if self._transport is not None:
-            self._held = HeldBack(self._transport)
         logger.info("publish_started", stream=slot.code, protocol=service.protocol, peer=self.peer)
         task = spawn(self._serve(slot, source), name=f"stream/{slot.code}/{service.protocol}-publish")
         service.watch(task)

@@ -160,9 +160,8 @@ class RtmpListener:
 
     async def _open(self, service: RtmpService, accepted: socket.socket, peer: tuple[str, int]) -> None:
         host, port = peer
-        connection = RtmpServerConnection(
-            service, host, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        )
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        connection = RtmpServerConnection(service, host, shown, accepted)
         deadlines: dict[str, Any] = {}
         if self._ssl_context is not None:
             deadlines["ssl_handshake_timeout"] = self._limits.handshake_deadline_s

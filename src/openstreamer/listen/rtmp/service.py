@@ -76,7 +76,7 @@ class RtmpService:
 
     def hold_until_tick(self, held: HeldBack) -> None:
         """Something was read of a publication: read on at the next tick, with all the others."""
-        if held.held:
+        if held.holds:
             return
         held.hold()
         if not self._held:
