@@ -97,13 +97,17 @@ def test_a_source_that_ends_is_opened_again_and_the_stream_goes_on() -> None:
     virtual(scenario)
 
 
-def test_a_source_that_opens_and_yields_nothing_is_given_up_after_the_first_frame_deadline() -> None:
+@pytest.mark.parametrize(("received_bytes", "words"), [(0, "no media"), (9000, "no key frame")])
+def test_a_source_that_opens_and_yields_nothing_is_given_up_after_the_first_frame_deadline(
+    received_bytes: int, words: str
+) -> None:
     async def scenario(loop: VirtualTimeLoop) -> None:
         dumb = ScriptedSource([])
+        dumb.statistics.received_bytes = received_bytes
         rig = Rig(loop, [dumb])
         await rig.run_for(5.1)
         assert dumb.closed
-        assert "no key frame within 5 s" in rig.ingest.failures[-1].message
+        assert f"connected, but {words} within 5 s" in rig.ingest.failures[-1].message
         assert rig.ingest.problem is not None
 
     virtual(scenario)

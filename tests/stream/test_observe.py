@@ -122,6 +122,35 @@ def test_an_input_says_how_old_its_last_frame_is_and_how_many_come() -> None:
     run_virtual(scenario)
 
 
+def test_an_input_that_was_opened_again_is_not_active_before_it_delivers() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        sources = [PacedSource(100, ends=True), ScriptedSource([], tracks=(VIDEO,))]
+        again = asyncio.Event()
+
+        async def open_next(_: object) -> ScriptedSource:
+            if len(sources) == 1:
+                again.set()
+            return sources.pop(0)
+
+        spec = Stream.model_validate({"code": "news", "inputs": [{"url": "test://", "priority": 0}]})
+        settings = MediaSettings.of(GlobalConfig())
+        stream = StreamPipeline(spec, settings, open_next, Histogram((1.0,)), loop.now_ns)
+        await stream.start()
+        await tick(stream, loop, 4)
+        assert stream.runtime(loop.now_ns()).active_input_priority == 0
+        await again.wait()
+        await asyncio.sleep(0.04)
+        runtime = stream.runtime(loop.now_ns())
+        assert runtime.inputs[0].last_frame_age_sec is not None
+        assert runtime.inputs[0].last_frame_age_sec < 2, "it would still be fresh"
+        assert (runtime.status, runtime.inputs[0].status) == ("degraded", "degraded")
+        assert (runtime.pipeline_active, runtime.active_input_priority) == (False, None)
+        assert (runtime.media.input_bitrate_kbps, runtime.inputs[0].bitrate_kbps) == (0, 0)
+        await stream.stop()
+
+    run_virtual(scenario)
+
+
 class SlowCamera(ScriptedSource):
     """A picture every four seconds, for ``count`` pictures; then nothing. With ``sound``, a multiplexer sends
     it in bursts with the pictures."""

@@ -97,6 +97,7 @@ class Ingest:
         self.failures: deque[InputFailure] = deque(maxlen=ERRORS_KEPT)
         self.problem: str | None = None
         self.totals = totals
+        self.delivers = False  # whether frames came of the present source
         self.held_back = False  # whether the present source sent faster than real time
         self._noticed_silence_ns: int | None = None
         self._frames_before = 0  # in the hub, when it was looked at last
@@ -154,7 +155,7 @@ class Ingest:
         finally:
             self.totals.add(source)
             self.source = None
-            self.held_back = False
+            self.delivers = self.held_back = False
 
     async def _feed(self, source: Source, touch: Callable[[int], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -170,7 +171,7 @@ class Ingest:
                 frames = await source.receive()
                 timeline.begin_epoch()
                 due_ns(timeline.end_90k, self._clock_ns())  # what the first batch spans is part of the burst
-                self.problem = None
+                self.problem, self.delivers = None, True
                 recheck_at_s = 0.0 if pulls else math.inf
                 with hub.writer() as writer:
                     while True:
@@ -195,7 +196,8 @@ class Ingest:
             if self.damage is not None:
                 what = self.damage
             elif timeline.epoch == epoch_before:
-                what = f"no key frame within {first_frame_s:g} s"
+                came = "no key frame" if source.statistics.received_bytes else "no media"
+                what = f"{came} within {first_frame_s:g} s"
             else:
                 what = f"silent for {silence_s:g} s"
             raise SourceStalled(f"{source.protocol}: connected, but {what}") from err

@@ -72,7 +72,7 @@ def _is_silent(flow: TrackFlow, now_ns: int, window_ns: int) -> bool:
 def _flowing_kbps(track: Track, pipeline: "StreamPipeline", now_ns: int) -> int:
     """The bitrate of a track while it flows: a mean over the last seconds outlives an input that is gone."""
     ingest, flow = pipeline.ingest, pipeline.hub.flows.get(track.id)
-    if ingest is None or ingest.source is None or flow is None:
+    if ingest is None or not ingest.delivers or flow is None:
         return 0
     return 0 if _is_silent(flow, now_ns, int(ingest.silence_limit_s * 1e9)) else pipeline.meter.kbps(track.id)
 
@@ -172,7 +172,8 @@ def input_runtime(ingest: Ingest, pipeline: "StreamPipeline", now_ns: int) -> In
     shown.dropped_frames, shown.reconnects = statistics.dropped_frames, statistics.reconnects
     shown.tracks = [_input_track(track, pipeline, now_ns) for track in source.tracks]
     shown.bitrate_kbps = sum(track.bitrate_kbps for track in shown.tracks)
-    fresh = newest_ns is not None and now_ns - newest_ns <= ingest.silence_limit_s * 1e9
+    silent = newest_ns is None or now_ns - newest_ns > ingest.silence_limit_s * 1e9
+    fresh = ingest.delivers and not silent  # what is new in the hub may be of the source before
     shown.status = InputStatus.ACTIVE if fresh else InputStatus.DEGRADED
     return shown
 

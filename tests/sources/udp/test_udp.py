@@ -18,11 +18,13 @@ from tests.support.beside import beside
 from tests.support.clips import clip
 from tests.support.mpegts import by_track, demuxed, muxed
 from tests.support.udp_sender import datagrams, free_port, rtp
+from tests.support.waiting import until
 
 GROUP, GROUP_6 = "239.255.77.1", "ff11::77:1"  # of this host only
 DATA = muxed(clip())
 EXPECTED = demuxed(DATA)[0]
 DEADLINE_S = 20.0
+TS_PACKET_BYTES = 188
 
 
 def source_of(url: str, **settings: object) -> UdpSource:
@@ -69,7 +71,7 @@ async def test_datagrams_become_the_frames_that_were_sent() -> None:
         frames = await frames_of(source, whole(EXPECTED))
         assert source.protocol == "udp"
         assert source.statistics.received_bytes == len(DATA)
-        assert source.statistics.received_packets == len(list(datagrams(DATA)))
+        assert source.statistics.received_packets == len(DATA) // TS_PACKET_BYTES
         assert source.dropped_datagrams == 0
         assert source.arrived_ns is not None
     assert by_track(frames) == by_track(EXPECTED[: len(frames)])
@@ -95,6 +97,19 @@ async def test_lost_rtp_datagrams_are_counted() -> None:
         async with asyncio.timeout(DEADLINE_S):
             while source.statistics.lost_packets != 3:
                 await source.receive()
+
+
+@pytest.mark.parametrize("numbered", [True, False], ids=["rtp", "plain"])
+async def test_one_datagram_in_ten_lost_is_a_loss_of_a_tenth(numbered: bool) -> None:
+    pieces = list(datagrams(DATA))
+    kept = [rtp(n, piece) if numbered else piece for n, piece in enumerate(pieces) if n % 10 != 5]
+    async with receiving() as source:
+        send(source.bound_port, kept)
+        assert await until(lambda: source.statistics.received_bytes == sum(map(len, kept)))
+        assert await until(lambda: source.statistics.lost_packets >= len(pieces) - len(kept))
+        statistics = source.statistics
+    loss = statistics.lost_packets / (statistics.received_packets + statistics.lost_packets)
+    assert loss == pytest.approx(1 - len(kept) / len(pieces), rel=0.1)
 
 
 async def test_a_program_that_is_not_there_is_refused() -> None:

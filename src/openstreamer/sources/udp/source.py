@@ -52,7 +52,7 @@ class UdpSource:
 
     UDP cannot tell an end from silence: after ``net.timeout_sec`` without a datagram, ``receive`` raises
     :class:`SourceStalled`. ``lost_packets`` counts datagrams where RTP numbers them, else TS packets by
-    their continuity counters.
+    their continuity counters, which do not tell sixteen of a stream that are lost in a row from none.
     """
 
     def __init__(self, udp: UdpInput, chosen: Input, limits: UdpLimits | None = None) -> None:
@@ -73,6 +73,7 @@ class UdpSource:
         self._heard_at_s = 0.0
         self._failure: SourceError | None = None
         self._arrival: asyncio.Future[None] | None = None
+        self._datagrams = 0
         self._statistics = SourceStatistics()
 
     async def __aenter__(self) -> Self:
@@ -126,11 +127,14 @@ class UdpSource:
 
     @property
     def statistics(self) -> SourceStatistics:
-        """``received_packets`` counts datagrams, ``received_bytes`` what is in them."""
-        statistics, demuxed = self._statistics, self._demuxer.statistics
+        """``received_packets`` and ``lost_packets`` count the same: datagrams where RTP numbers them, else TS
+        packets. ``received_bytes`` is what is in the datagrams."""
+        statistics, demuxed, rtp = self._statistics, self._demuxer.statistics, self._rtp
         statistics.dropped_frames, statistics.malformed = demuxed.dropped_frames, demuxed.malformed
-        rtp = self._rtp
-        statistics.lost_packets = demuxed.lost_packets if rtp is None else rtp.statistics.lost
+        if rtp is None:
+            statistics.received_packets, statistics.lost_packets = demuxed.packets, demuxed.lost_packets
+        else:
+            statistics.received_packets, statistics.lost_packets = self._datagrams, rtp.statistics.lost
         return statistics
 
     @property
@@ -257,7 +261,7 @@ class UdpSource:
             pass
         if self._rtp is not None:
             numbered += self._rtp.expire(now_ns)
-        self._statistics.received_packets += count
+        self._datagrams += count
         self._statistics.received_bytes += received
         frames = self._demuxer.receive_data(buffer[:position]) if position else []
         if numbered:
