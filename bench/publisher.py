@@ -4,7 +4,7 @@
 
 The clip becomes RTMP chunks once. Replaying a tag is then three bytes of timestamp and one ``send``, at the
 time at which an encoder would send it: the server sees every frame of every stream by itself. Streams begin
-spread over one group of pictures, so that their key frames do not coincide.
+spread over one group of pictures, so that neither key frames nor pictures of several coincide.
 
 Prints one line of JSON once everything is published and one when it is ended by SIGTERM. ``--times FILE`` has
 the time of sending of each tag of the first stream in that file, as an array of monotonic nanoseconds.
@@ -38,6 +38,7 @@ from openstreamer.wire.rtmp.chunks import encode_message
 from openstreamer.wire.rtmp.messages import ChunkStreamId, Message, MessageType
 
 SPREAD_MS = 2_000  # one group of pictures
+GOLDEN_RATIO = (5**0.5 - 1) / 2  # multiples of it, without their whole part, are evenly spread however many
 ANSWER_WITHIN_S = 20.0
 DRAIN_EVERY_NS = 1_000_000_000  # acknowledgements of the server are read and thrown away
 MAX_TIME_MS = 0xFFFFFF  # from here on RTMP has another form of timestamps: after four and a half hours
@@ -181,9 +182,8 @@ class Publisher:
 
     def _begin(self) -> list[tuple[int, int]]:
         now_ns = time.monotonic_ns()
-        count = len(self.streams)
         for number, stream in enumerate(self.streams):
-            stream.begin(self.replay, now_ns + number * SPREAD_MS * 1_000_000 // count)
+            stream.begin(self.replay, now_ns + int(number * GOLDEN_RATIO % 1 * SPREAD_MS * 1_000_000))
         queue = [(stream.begins_at_ns, number) for number, stream in enumerate(self.streams)]
         heapq.heapify(queue)
         return queue
