@@ -58,9 +58,9 @@ class Follower:
 
     ``near`` is where another rendition of the same stream begins: this one begins with the segment that
     covers the same moment. ``stalled_at`` is where the list ended when a follower gave it up: until it
-    changes there is nothing new to fetch. ``skipped`` counts segments that could not be had, or are gaps;
-    ``changed_s`` is when the playlist last had anything new, ``start`` where and ``begun_s`` when it was
-    begun.
+    changes there is nothing new to fetch. ``skipped`` counts segments that could not be had, or are gaps,
+    ``taken`` those that were fetched to their end; ``changed_s`` is when the playlist last had anything new,
+    ``start`` where and ``begun_s`` when it was begun.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Follower:
         self.start: Position | None = None
         self.begun_s = 0.0
         self.skipped = 0
+        self.taken = 0
         self.restarts = 0
         self._allow_low_latency = low_latency
         self._near = near
@@ -271,6 +272,7 @@ class Follower:
         if not self._is_next(fetch):
             return
         if fetch.part is None:
+            self.taken += 1
             self._next = (fetch.msn + 1, 0)
         else:
             self._next = (fetch.msn, fetch.part + 1)
@@ -323,6 +325,7 @@ class Follower:
         if segment.parts:
             if part < len(segment.parts):
                 return self._fetch_part(segment, segment.parts[part], part)
+            self.taken += 1
             self._next = (msn + 1, part - len(segment.parts))  # more only if a hint was of the next segment
             self._from_first_part = True
             return None

@@ -89,6 +89,13 @@ class Rendition:
         self._lost_in_a_row = 0
         self._segment_bytes = (-1, 0)  # of the segment with this number, as far as its parts were fetched
 
+    @property
+    def lost_packets(self) -> int:
+        """What its container counted, and for each segment that was left out the mean of those that came."""
+        follower, counted = self.follower, self.reader.statistics
+        of_segment = counted.packets // max(1, follower.taken)
+        return counted.lost_packets + follower.skipped * max(1, of_segment)
+
     async def run(self) -> None:
         """Fetch until the playlist ends; raises :class:`SourceError` when it cannot go on."""
         async with asyncio.TaskGroup() as group:

@@ -144,12 +144,12 @@ class HlsSource:
 
     @property
     def statistics(self) -> SourceStatistics:
-        """``received_packets`` counts what the container is made of, ``lost_packets`` also whole segments."""
+        """``received_packets`` and ``lost_packets`` count what the container is made of; a segment that was
+        left out counts as much as those that came have in the mean."""
         counted = self._statistics
         demuxed = [rendition.reader.statistics for rendition in self._renditions]
         counted.received_packets = sum(each.packets for each in demuxed)
-        counted.lost_packets = sum(each.lost_packets for each in demuxed)
-        counted.lost_packets += sum(rendition.follower.skipped for rendition in self._renditions)
+        counted.lost_packets = sum(rendition.lost_packets for rendition in self._renditions)
         counted.dropped_frames = self._merger.dropped_frames + sum(each.dropped_frames for each in demuxed)
         counted.malformed = sum(each.malformed for each in demuxed)
         return counted
