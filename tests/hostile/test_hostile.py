@@ -208,6 +208,7 @@ GROWTH_KB = {
     "FLV: tags of 11 MB": 44 << 10,
     "pictures of 7 MB": 30 << 10,
     "a moov of 60 MB": 72 << 10,  # the table of a film of half a day
+    "segments without end": 48 << 10,  # 32 MB of frames may wait for their time
     "an endless PES packet": 28 << 10,  # 8 MB in pieces of 184 bytes
 }
 
