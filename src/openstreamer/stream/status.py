@@ -63,7 +63,9 @@ class InputRuntime(BaseModel):
     last_packet_at: datetime | None = None
     last_frame_age_sec: float | None = None
     bitrate_kbps: int = 0
-    packet_loss: float = 0.0
+    packet_loss: float = Field(
+        default=0.0, description="The share of all packets that did not come, since the input was opened."
+    )
     dropped_frames: int = 0
     reconnects: int = Field(default=0, description="Connections that were lost and made again at once.")
     held_back: bool = Field(
