@@ -9,7 +9,7 @@ from fuzz.target import FuzzTarget, pieces_of
 from openstreamer.listen.http.asgi import respond
 from openstreamer.listen.http.exchange import ClientDisconnectedError
 from openstreamer.listen.http.limits import HttpLimits
-from openstreamer.listen.http.plain import PlainReader
+from openstreamer.listen.http.plain import PlainAnswer, PlainGet, PlainReader
 
 LIMITS = HttpLimits(max_header_bytes=1024, max_header_fields=16, max_pipelined=MOST_PIPELINED - 1)
 
@@ -18,21 +18,24 @@ Seen = list[tuple[str, str, bytes, list[tuple[bytes, bytes]], bytes]]
 
 def run(data: bytes) -> None:
     split, stream = data[:1] or b"\0", data[1:]
-    first, whole_is_http = _requests([stream])
-    again, split_is_http = _requests(list(pieces_of(stream, split[0])))
-    if whole_is_http and split_is_http:
-        assert first == again
-    plain = PlainReader(LIMITS).read(stream, len(stream))
-    if plain is not None:  # means the same to whoever does not know plain requests
+    first, whole_is_http = _requests([stream], plain=False)
+    for plain in (False, True):  # with and without the short way of plain requests
+        again, split_is_http = _requests(list(pieces_of(stream, split[0])), plain=plain)
+        if whole_is_http and split_is_http:
+            assert first == again
+    request = PlainReader(LIMITS).read(stream, len(stream))
+    if request is not None:  # means the same to whoever does not know plain requests
         assert whole_is_http
-        assert first == [("GET", plain.path, plain.query, plain.headers, b"")]
+        assert first == [("GET", request.path, request.query, request.headers, b"")]
 
 
-def _requests(pieces: Sequence[bytes]) -> tuple[Seen, bool]:
-    """The requests whose bodies came to their ends, and whether all of it was HTTP."""
-    seen: Seen = []
+class _General:
+    """An application that remembers what it was asked."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    def __init__(self) -> None:
+        self.seen: Seen = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})
             return
@@ -45,16 +48,28 @@ def _requests(pieces: Sequence[bytes]) -> tuple[Seen, bool]:
             body += message["body"]
             if not message["more_body"]:
                 break
-        seen.append((scope["method"], scope["path"], scope["query_string"], scope["headers"], body))
+        self.seen.append((scope["method"], scope["path"], scope["query_string"], scope["headers"], body))
         try:
             await respond(scope, send, 200, [(b"content-type", b"text/plain")], (body,))
         except ClientDisconnectedError:
             return
 
+
+class _Plain(_General):
+    """The same, which answers plain requests at once."""
+
+    def answer(self, request: PlainGet) -> PlainAnswer:
+        self.seen.append(("GET", request.path, request.query, request.headers, b""))
+        return 200, ((b"content-type", b"text/plain"),), (), 0
+
+
+def _requests(pieces: Sequence[bytes], *, plain: bool) -> tuple[Seen, bool]:
+    """The requests whose bodies came to their ends, and whether all of it was HTTP."""
+    app = _Plain() if plain else _General()
     statistics, answers = converse(app, LIMITS, pieces)
     assert not answers or answers.startswith(b"HTTP/1.1 ")
-    assert len(seen) <= statistics.requests
-    return seen, statistics.protocol_errors == 0
+    assert len(app.seen) <= statistics.requests
+    return app.seen, statistics.protocol_errors == 0
 
 
 def _check(scope: dict[str, Any]) -> None:
@@ -92,6 +107,7 @@ def seeds() -> Iterator[bytes]:
         b"\x00GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
+    yield b"\x28GET /a HTTP/1.1\r\nHost: h\r\nX: GET /b HTTP/1.1\r\nHost: h\r\n\r\n"
     yield b"\x02GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\n"
 
 

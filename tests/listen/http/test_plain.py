@@ -195,6 +195,23 @@ async def test_control_and_what_needs_waiting_or_pieces_go_the_general_way(targe
     assert app.plain_answers == 0
 
 
+HALF = b"GET /news/none HTTP/1.1\r\nX: "
+WHOLE = b"GET /news/video_1.m4s HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def test_what_follows_half_a_head_belongs_to_it() -> None:
+    """Also behind a request that was complete, in the same piece."""
+    app = Counted(plain=True)
+    async with serving(app) as listener, connected(listener) as client:
+        client.send(WHOLE.replace(b"GET", b"HEAD") + HALF)
+        await client.answer(head_only=True)
+        client.send(WHOLE)
+        assert (await client.answer()).status == 404
+        client.send(WHOLE)
+        assert (await client.answer()).body == b"aaaabb"
+    assert app.plain_answers == 1
+
+
 async def test_a_failure_is_answered_logged_and_counted_by_the_general_way() -> None:
     app = Counted(plain=True)
     async with serving(app) as listener, connected(listener) as client:

@@ -131,6 +131,19 @@ async def test_an_upgrade_without_its_key_is_400(app: Behaviours) -> None:
         assert not app.scopes
 
 
+@pytest.mark.parametrize("host", [b"\xda", b"xn--\xff", b"a\x80.example"])
+async def test_an_upgrade_to_no_host_name_is_400(app: Behaviours, host: bytes) -> None:
+    async with serving(app) as listener, connected(listener) as raw:
+        raw.send(
+            b"GET /socket HTTP/1.1\r\nHost: " + host + b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        answer = await raw.answer()
+        assert answer.status == 400
+        assert "host name" in answer.body.decode()
+        assert listener.statistics.protocol_errors == 1
+
+
 async def test_a_failing_application_closes_with_1011(app: Behaviours) -> None:
     async with serving(app) as listener, opened(listener) as client:
         await client.event()

@@ -105,7 +105,13 @@ class Http1Connection(Connection):
     def _answer_plainly(self, data: bytes) -> bool:
         """Answer ``data`` without the parser, if it is a plain request, alone, and its answer is there."""
         service = self.service
-        if self._exchange is not None or self._head_bytes or self.paused or not self._in_head:
+        if (
+            self._exchange is not None
+            or self._head_begun
+            or self._head_bytes
+            or self.paused
+            or not self._in_head
+        ):
             return False
         request = self._plain.read(data, self.piece_bytes)
         try:

@@ -8,6 +8,7 @@ import math
 from collections import deque
 from typing import Any
 
+import h11
 import structlog
 import wsproto
 from wsproto import events as ws
@@ -53,8 +54,11 @@ class WebSocketConnection(Connection):
         target = self._scope["raw_path"] + b"?" + self._scope["query_string"]
         try:
             self._protocol.initiate_upgrade_connection(self._scope["headers"], target.decode("latin-1"))
-        except wsproto.utilities.RemoteProtocolError as err:
+        except (wsproto.utilities.RemoteProtocolError, h11.ProtocolError) as err:
             self._refuse(str(err))
+            return
+        except UnicodeError:  # wsproto reads Host as an IDNA name
+            self._refuse("the Host is no host name")
             return
         for event in self._protocol.events():
             if isinstance(event, ws.Request):
