@@ -34,12 +34,15 @@ const CONFIG: Partial<HlsConfig> = {
       errorRetry: { maxNumRetry: 0, retryDelayMs: 0, maxRetryDelayMs: 0 },
     },
   },
-  // A blocking reload may be held for three target durations (up to 30 s with ten-second key frames).
+  // A blocking reload may be held for three target durations (up to 30 s with ten-second key frames), but hls.js
+  // ends one after 0.8 of one, and asks again without blocking. A source that pauses for two seconds is enough
+  // for that, and the playlists of picture and sound count together: no number of them is a failure. Whether
+  // the server is still there, the session finds out when the picture stands still.
   playlistLoadPolicy: {
     default: {
       maxTimeToFirstByteMs: 40_000,
       maxLoadTimeMs: 45_000,
-      timeoutRetry: { maxNumRetry: 1, retryDelayMs: 0, maxRetryDelayMs: 0 },
+      timeoutRetry: { maxNumRetry: Infinity, retryDelayMs: 250, maxRetryDelayMs: 1000 },
       errorRetry: { maxNumRetry: 2, retryDelayMs: 400, maxRetryDelayMs: 1000 },
     },
   },
@@ -61,6 +64,22 @@ const CODEC_ERRORS: readonly string[] = [
 
 export function hlsjsWorks(): boolean {
   return Hls.isSupported();
+}
+
+/**
+ * Other names under which hls.js asks for a codec when the browser does not know the one of the playlist
+ * (getCodecCompatibleName). That it also feeds MP3 as `audio/mpeg` helps elementary streams only, not MP4.
+ */
+const OTHER_NAMES: readonly (readonly [RegExp, string])[] = [
+  [/mp4a\.40\.34/i, "mp3"],
+  [/opus/i, "opus"],
+  [/opus/i, "Opus"],
+];
+
+/** Whether the browser takes what is in fragmented MP4 of this type from hls.js. */
+export function hlsjsSupports(type: string): boolean {
+  const takes = (asked: string): boolean => Hls.getMediaSource()?.isTypeSupported(asked) ?? false;
+  return takes(type) || OTHER_NAMES.some(([name, other]) => name.test(type) && takes(type.replace(name, other)));
 }
 
 export class HlsjsEngine implements Engine {

@@ -4,8 +4,9 @@ import { byId, make, setAttribute, setText } from "../common/dom";
 import { secondsShort } from "../common/format";
 import { escapeCode, hlsUrl } from "../common/urls";
 import { bufferedAheadS } from "./buffered";
+import type { Supports } from "./codecs";
 import type { Engine, EngineName, OnFailure } from "./engine";
-import { HlsjsEngine, hlsjsWorks } from "./engine_hlsjs";
+import { HlsjsEngine, hlsjsSupports, hlsjsWorks } from "./engine_hlsjs";
 import { NativeEngine, nativeWorks } from "./engine_native";
 import { Session, type SessionView, type State } from "./session";
 
@@ -62,6 +63,7 @@ const overlay = byId("overlay", HTMLDivElement);
 const overlayTitle = byId("overlay-title", HTMLParagraphElement);
 const overlayText = byId("overlay-text", HTMLParagraphElement);
 const unmute = byId("unmute", HTMLButtonElement);
+const noSound = byId("no-sound", HTMLParagraphElement);
 const live = byId("live", HTMLButtonElement);
 const query = new URLSearchParams(location.search);
 
@@ -86,6 +88,10 @@ function makeEngine(name: EngineName, onFailure: OnFailure): Engine {
   return name === "hlsjs" ? new HlsjsEngine(video, onFailure) : new NativeEngine(video, onFailure);
 }
 
+function supportsOf(name: EngineName): Supports {
+  return name === "hlsjs" ? hlsjsSupports : (type) => video.canPlayType(type) !== "";
+}
+
 /** The token of a protected stream goes along; nothing else of the page's query does. */
 function playlistUrl(code: string): string {
   const token = query.get("token");
@@ -100,6 +106,7 @@ function frames(): { readonly dropped: number; readonly total: number } {
 
 let stateSinceMs = performance.now();
 let shownState: State | null = null;
+let missingSound = "";
 
 function showState(view: SessionView): void {
   if (view.state !== shownState) {
@@ -115,6 +122,7 @@ function showState(view: SessionView): void {
   setText(overlayTitle, title ?? "");
   setText(overlayText, view.message === title ? "" : view.message);
   live.hidden = !["playing", "paused", "stalled"].includes(view.state);
+  missingSound = view.missingSound;
   showSound();
   setAttribute(live, "data-live", String(view.atLiveEdge));
   setText(live, view.atLiveEdge ? "Live" : "Go live");
@@ -177,7 +185,9 @@ function exposeHandle(session: Session): void {
 }
 
 function showSound(): void {
-  unmute.hidden = !video.muted || video.paused || !overlay.hidden;
+  noSound.hidden = missingSound === "" || !overlay.hidden;
+  setText(noSound, noSound.hidden ? "" : `No sound: this browser cannot play ${missingSound}`);
+  unmute.hidden = !video.muted || video.paused || !overlay.hidden || missingSound !== "";
 }
 
 function wireControls(session: Session): void {
@@ -215,7 +225,9 @@ function main(): void {
   if (name === null) {
     return explain("This browser cannot play HLS", "It has neither Media Source Extensions nor an HLS player.");
   }
-  const session = new Session(video, playlistUrl(code), name, (onFailure) => makeEngine(name, onFailure));
+  const session = new Session(video, playlistUrl(code), name, supportsOf(name), (onFailure) =>
+    makeEngine(name, onFailure),
+  );
   exposeHandle(session);
   wireControls(session);
   session.run();

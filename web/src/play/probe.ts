@@ -1,8 +1,15 @@
 /** Looks at a stream's playlists without playing them: is it there, may we have it, does it grow, what has it? */
+import { variantsOf, type Variant } from "./codecs";
+
+/** What a multivariant playlist lists; nothing, when the stream has none. */
+export interface Offer {
+  /** See renditionsOf. */
+  readonly renditions: readonly string[];
+  readonly variants: readonly Variant[];
+}
 
 export type Sight =
-  /** `renditions` is of the multivariant playlist, see renditionsOf. */
-  | { readonly kind: "there"; readonly newest: string; readonly renditions: readonly string[] }
+  | { readonly kind: "there"; readonly newest: string; readonly offer: Offer }
   /** The server answers, but has nothing to play yet. */
   | { readonly kind: "absent"; readonly message: string }
   | { readonly kind: "denied"; readonly message: string }
@@ -14,24 +21,24 @@ const DENIED = [401, 403];
 
 export async function look(url: string): Promise<Sight> {
   try {
-    return await follow(url, AbortSignal.timeout(TIMEOUT_MS), []);
+    return await follow(url, AbortSignal.timeout(TIMEOUT_MS), { renditions: [], variants: [] });
   } catch {
     return { kind: "unreachable" };
   }
 }
 
-/** The renditions that the stream has now, or null when that cannot be said at the moment. */
-export async function lookForRenditions(url: string): Promise<readonly string[] | null> {
+/** What the stream offers now, or null when that cannot be said at the moment. */
+export async function lookForOffer(url: string): Promise<Offer | null> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store" });
     const text = await response.text();
-    return response.ok && isMultivariant(text) ? renditionsOf(text) : null;
+    return response.ok && isMultivariant(text) ? offerOf(text, response.url) : null;
   } catch {
     return null;
   }
 }
 
-async function follow(url: string, signal: AbortSignal, renditions: readonly string[]): Promise<Sight> {
+async function follow(url: string, signal: AbortSignal, offer: Offer): Promise<Sight> {
   const response = await fetch(url, { signal, cache: "no-store" });
   const text = await response.text();
   if (DENIED.includes(response.status)) return { kind: "denied", message: errorMessage(text) };
@@ -40,12 +47,16 @@ async function follow(url: string, signal: AbortSignal, renditions: readonly str
   if (!response.ok) return { kind: "absent", message: errorMessage(text) };
   if (!text.startsWith("#EXTM3U")) return { kind: "absent", message: "The answer is not a playlist." };
   const child = isMultivariant(text) ? lastUri(text) : null;
-  if (child !== null) return follow(new URL(child, response.url).href, signal, renditionsOf(text));
-  return { kind: "there", newest: newestOf(text), renditions };
+  if (child !== null) return follow(new URL(child, response.url).href, signal, offerOf(text, response.url));
+  return { kind: "there", newest: newestOf(text), offer };
 }
 
 function isMultivariant(text: string): boolean {
   return text.includes("#EXT-X-STREAM-INF");
+}
+
+function offerOf(text: string, base: string): Offer {
+  return { renditions: renditionsOf(text), variants: variantsOf(text, base) };
 }
 
 /** The names of the playlists that a multivariant playlist lists, without the token. */

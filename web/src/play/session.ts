@@ -3,8 +3,9 @@
  * moves, and starts over after every failure. It owns the video element's source; nothing else sets it.
  */
 import { bufferedAheadS } from "./buffered";
+import { judge, type Supports } from "./codecs";
 import type { Engine, EngineName, EngineStats, Failure, OnFailure } from "./engine";
-import { look, lookForRenditions, type Sight } from "./probe";
+import { look, lookForOffer, type Offer, type Sight } from "./probe";
 import { isOutdated } from "./renditions";
 import { LiveSpeed } from "./speed";
 
@@ -26,6 +27,8 @@ export interface SessionView {
   readonly stalls: number;
   readonly restarts: number;
   readonly lastError: string;
+  /** What the stream's sound would need and this browser lacks, or "" while nothing is missing. */
+  readonly missingSound: string;
   readonly stats: EngineStats;
   readonly atLiveEdge: boolean;
 }
@@ -81,6 +84,7 @@ export class Session {
   private lookedAtMs = 0;
   /** What the stream had when the engine started. */
   private renditions: readonly string[] = [];
+  private missingSound = "";
   private comparedAtMs = 0;
   private comparing = false;
 
@@ -88,6 +92,7 @@ export class Session {
     private readonly video: HTMLVideoElement,
     private readonly url: string,
     private readonly engineName: EngineName,
+    private readonly supports: Supports,
     private readonly makeEngine: (onFailure: OnFailure) => Engine,
   ) {
     video.addEventListener("waiting", () => this.onBufferDry());
@@ -111,6 +116,7 @@ export class Session {
       stalls: this.stalls,
       restarts: this.restarts,
       lastError: this.lastError,
+      missingSound: this.missingSound,
       stats: this.hasPlayed ? (this.engine?.stats() ?? NO_STATS) : NO_STATS,
       atLiveEdge: this.state === "playing" && !this.isFarBehind(),
     };
@@ -161,7 +167,7 @@ export class Session {
     window.clearTimeout(held);
     this.looking = false;
     if (this.engineIsFine()) return;
-    if (sight.kind === "there") this.startEngine(sight.renditions);
+    if (sight.kind === "there") this.startWith(sight.offer);
     else this.explainAbsence(sight);
   }
 
@@ -184,8 +190,26 @@ export class Session {
     }
   }
 
-  private startEngine(renditions: readonly string[]): void {
+  /** Start with what of the offer this browser can play. */
+  private startWith({ renditions, variants }: Offer): void {
+    const verdict = judge(variants, this.supports);
     this.renditions = renditions;
+    if (verdict.kind === "nothing") return this.giveUp(`It cannot play ${verdict.missing}.`);
+    this.missingSound = verdict.kind === "picture" ? verdict.missing : "";
+    this.startEngine(verdict.kind === "picture" ? verdict.url : this.url);
+  }
+
+  /** No engine could play it: none is started. The stream may come back with another codec. */
+  private giveUp(reason: string): void {
+    this.engine?.destroy();
+    this.engine = null;
+    this.missingSound = "";
+    this.lastError = reason;
+    this.become("unsupported", reason);
+    this.connectIn(LOOK_AGAIN_REFUSED_MS);
+  }
+
+  private startEngine(url: string): void {
     this.comparedAtMs = performance.now();
     if (this.engine !== null) this.restarts += 1;
     this.engine?.destroy();
@@ -202,7 +226,7 @@ export class Session {
       if (this.engine === engine) this.onFailure(failure);
     });
     this.engine = engine;
-    engine.start(this.url);
+    engine.start(url);
     if (this.userPaused) this.become("paused");
     else void this.play();
   }
@@ -341,11 +365,16 @@ export class Session {
     const { engine } = this;
     if (this.comparing || performance.now() - this.comparedAtMs < COMPARE_RENDITIONS_MS) return;
     this.comparing = true;
-    const offered = await lookForRenditions(this.url);
+    const offered = await lookForOffer(this.url);
     this.comparing = false;
     this.comparedAtMs = performance.now();
     if (offered === null || this.engine !== engine || !this.engineIsFine()) return;
     const moves = performance.now() - this.movedAtMs < SILENT_AFTER_MS;
-    if (isOutdated(this.renditions, offered, moves)) this.startEngine(offered);
+    if (isOutdated(this.renditions, offered.renditions, moves) || this.couldBeHeard(offered)) this.startWith(offered);
+  }
+
+  /** The sound that this browser could not play has given way to one that it can. */
+  private couldBeHeard({ variants }: Offer): boolean {
+    return this.missingSound !== "" && judge(variants, this.supports).kind === "everything";
   }
 }
