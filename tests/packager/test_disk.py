@@ -173,6 +173,20 @@ def test_the_end_of_a_stream_deletes_nothing_that_is_not_its_own(tmp_path: Path)
     assert outer.statistics.error is None
 
 
+@pytest.mark.parametrize("neighbour", [False, True])
+def test_the_end_of_a_stream_leaves_no_empty_directory_of_its_code(tmp_path: Path, neighbour: bool) -> None:
+    directory = DiskDirectory(tmp_path / "hd" / "deep" / "er", root=tmp_path / "hd")
+    directory.sync(DiskImage({"video_1.m4s": (b"x",)}, {"index.m3u8": b"#EXTM3U\n"}))
+    if neighbour:
+        (tmp_path / "hd" / "deep" / "other").mkdir()
+
+    directory.remove()
+
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == ({"hd", "hd/deep", "hd/deep/other"} if neighbour else {"hd"})
+    assert directory.statistics.error is None
+
+
 def test_the_operators_own_recordings_beside_live_files_are_never_deleted(tmp_path: Path) -> None:
     own = {"holiday.mp4", "chunk-1.m4s", "playlist.m3u8", "video_final.m4s"}
     for name in own:

@@ -4,7 +4,10 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from openstreamer.media.track import TrackKind
 from openstreamer.packager.live import LivePackager
 from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.segment import SegmentReady
@@ -56,6 +59,30 @@ def test_it_does_not_change_while_key_frames_come_regularly(
     assert announced(packager, stream) == [target_s]
 
 
+CHECKED_S = 60
+
+
+@given(st.frozensets(st.integers(61, 30 * CHECKED_S), max_size=60), st.sampled_from([30, 45, 60]))
+@example(frozenset({90, 100, 101, 220, 339}), 60)
+def test_it_does_not_change_where_scenes_do(cuts: frozenset[int], gop: int) -> None:
+    """Key frames at scene changes too, as x264 puts them: then a segment ends early rather than late."""
+    packager = LivePackager(PackagerOptions(), 1)
+    stream = MadeStream(seconds=CHECKED_S, gop=gop, scene_cuts=cuts, stamps_ms=True)
+    assert len(announced(packager, stream)) == 1
+
+
+def test_a_scene_change_that_does_no_harm_ends_no_segment() -> None:
+    packager = LivePackager(PackagerOptions(), 1)
+    stream = MadeStream(seconds=21, gop=60, scene_cuts=frozenset({63, 130, 200}))
+    ready = [
+        event.segment
+        for batch in batches(stream.frames())
+        for event in packager.push(batch, stream.tracks, 0)
+        if isinstance(event, SegmentReady) and event.kind is TrackKind.VIDEO
+    ]
+    assert min(segment.duration_s for segment in ready) >= 2
+
+
 @pytest.mark.parametrize(("segment_s", "target_s"), [(0.5, 1), (1.5, 2), (2, 2), (2.5, 3), (4.4, 5)])
 def test_without_video_it_is_the_segment_target(segment_s: float, target_s: int) -> None:
     packager = LivePackager(PackagerOptions(segment_target_s=segment_s), 1)
@@ -65,7 +92,13 @@ def test_without_video_it_is_the_segment_target(segment_s: float, target_s: int)
 def test_it_grows_once_with_a_source_whose_key_frames_are_farther_apart() -> None:
     packager = LivePackager(PackagerOptions(segment_target_s=3), 1)
     regular = MadeStream(seconds=12, gop=30)
-    assert announced(packager, regular, regular.after(seconds=20, gop=70)) == [3, 5]
+    assert announced(packager, regular, regular.after(seconds=20, gop=120)) == [3, 4]
+
+
+def test_it_stays_with_a_source_whose_key_frames_fit_one_by_one() -> None:
+    packager = LivePackager(PackagerOptions(segment_target_s=3), 1)
+    regular = MadeStream(seconds=12, gop=30)
+    assert announced(packager, regular, regular.after(seconds=20, gop=70)) == [3]
 
 
 def test_a_picture_more_between_two_key_frames_does_not_change_it() -> None:

@@ -17,7 +17,8 @@ class MadeStream:
 
     seconds: float = 10
     fps: Fraction = Fraction(30)
-    gop: int = 30
+    gop: int = 30  # the most pictures from a key frame to the next one
+    scene_cuts: frozenset[int] = frozenset()  # pictures that are key frames for what they show
     reorder: int = 0  # frames by which a key frame is presented later than decoded
     start_90k: int = START_90K
     epoch: int = 1
@@ -54,11 +55,13 @@ class MadeStream:
     def _video(self) -> Iterator[tuple[float, Frame]]:
         if self.video is None:
             return
+        last_key = -self.gop
         for index in range(round(self.seconds * self.fps)):
+            key = index - last_key >= self.gop or index in self.scene_cuts
+            last_key = index if key else last_key
             at_s = index / self.fps
             if self.video_silent[0] <= at_s < self.video_silent[1]:
                 continue
-            key = index % self.gop == 0
             pts = self._at((index + self.reorder) / self.fps)
             nal = bytes([0x65 if key else 0x41]) + bytes(895 if key else 95)
             payload = len(nal).to_bytes(4, "big") + nal

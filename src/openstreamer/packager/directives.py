@@ -35,9 +35,12 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
+    if not (text.isascii() and text.isdigit()):
         raise BadRequest(f"{name} is not a decimal number")
-    return int(text)
+    significant = text.lstrip("0") or "0"
+    if len(significant) > _MAX_DIGITS:
+        raise BadRequest(f"{name} is too large: more than {_MAX_DIGITS} digits")
+    return int(significant)
 
 
 def has_arrived(window: TrackWindow, directives: Directives) -> bool:

@@ -76,11 +76,19 @@ def disk_image(packager: LivePackager) -> DiskImage:
 class DiskDirectory:
     """The blocking side: makes one directory agree with an image. Used by one thread at a time.
 
-    ``observe_write_s`` is told how long each segment's file took, on that thread.
+    ``observe_write_s`` is told how long each segment's file took, on that thread. ``root`` is the directory
+    of all streams: of a code with slashes, what is empty between it and ``directory`` is removed too.
     """
 
-    def __init__(self, directory: Path, observe_write_s: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        observe_write_s: Callable[[float], None] | None = None,
+        *,
+        root: Path | None = None,
+    ) -> None:
         self.directory = directory
+        self._root = root if root is not None else directory.parent
         self._observe_write_s = observe_write_s
         self.statistics = DiskStatistics()
         self._written: set[str] | None = None  # media that is there; None: not looked yet
@@ -151,12 +159,20 @@ class DiskDirectory:
                 ours = _MEDIA.fullmatch(name) or _PLAYLIST.fullmatch(name)
                 if ours and entry.is_file(follow_symlinks=False):
                     os.unlink(entry.path)
-            self.directory.rmdir()
+            self._remove_empty()
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
                 self.statistics.failures += 1
                 self.statistics.error = f"cannot remove {self.directory}: {error.strerror or error}"
         self._written = None
+
+    def _remove_empty(self) -> None:
+        """Raises :class:`OSError` at the first directory that holds something. One that another stream is
+        about to write to may go as well: that stream's round fails, and its next one makes it again."""
+        directory = self.directory
+        while directory != self._root and directory.is_relative_to(self._root):
+            directory.rmdir()
+            directory = directory.parent
 
 
 class DiskOutput:
@@ -173,9 +189,10 @@ class DiskOutput:
         *,
         ephemeral: bool,
         observe_write_s: Callable[[float], None] | None = None,
+        root: Path | None = None,
     ) -> None:
         self._packager = packager
-        self._directory = DiskDirectory(directory, observe_write_s)
+        self._directory = DiskDirectory(directory, observe_write_s, root=root)
         self.ephemeral = ephemeral
         self._changed = asyncio.Event()
         self._round: asyncio.Future[None] | None = None

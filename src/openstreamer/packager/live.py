@@ -266,7 +266,10 @@ class LivePackager:
 
     def _begins_segment(self, frame: Frame) -> bool:
         """Whether a segment begins at this key frame."""
-        if not self._continues(frame) or self._is_due(frame) or self._is_endless(frame):
+        growing = self._openings.current
+        if growing is None or not self._continues(frame) or self._is_due(frame) or self._is_endless(frame):
+            return True
+        if self._target.ends_early(growing, frame.pts_90k):
             return True
         return self._openings.changes(frame.track, self._audio_beside(frame))
 

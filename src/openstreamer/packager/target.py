@@ -2,16 +2,19 @@
 
 rfc8216bis section 6.2.1: it must not change. Section 4.4.3.1: EXTINF rounded to the nearest integer must not
 exceed it. A first segment may be short, and a segment ends at the first key frame at its target: with key
-frames 1.5 s apart and a target of 2 s the first segment lasts 1.5 s, and all after it last 3 s.
+frames 1.5 s apart and a target of 2 s the first segment lasts 1.5 s, and all after it last 3 s. Where an encoder
+puts key frames at scene changes as well, a segment ends early rather than late.
 """
 
 import math
+from collections import deque
 from typing import Final
 
 from openstreamer.media.frame import Frame
 from openstreamer.packager.segment import Opening
 
 _ROUNDING_S: Final = 0.005  # timestamps rounded to milliseconds, over a few key frames
+_DISTANCES_KEPT: Final = 8  # of key frames; the next one is expected within the longest of these
 
 
 class TargetDuration:
@@ -27,6 +30,7 @@ class TargetDuration:
         self.adopt(segment_target_s, early_90k)
         self._last_key_90k: int | None = None
         self._distance_90k = 0  # the longest of key frames in the growing segment
+        self._distances_90k: deque[int] = deque(maxlen=_DISTANCES_KEPT)
 
     def adopt(self, segment_target_s: float, early_90k: int) -> None:
         """Segments shall have another length from now on. Longer ones make the value grow before the first
@@ -48,6 +52,15 @@ class TargetDuration:
             self._distance_90k = 0
         else:
             self._distance_90k = max(self._distance_90k, frame.pts_90k - before)
+            self._distances_90k.append(frame.pts_90k - before)
+
+    def ends_early(self, growing: Opening, key_90k: int) -> bool:
+        """Whether the growing segment of video has to end at a key frame before its target: until the next
+        one it could become too long."""
+        if not self._certain:
+            return False
+        longest_90k = key_90k + max(self._distances_90k, default=0) - growing.pts_90k
+        return _rounded(longest_90k / 90_000 + _slack_s(growing)) > self.seconds
 
     def video_ends(self, growing: Opening, until_90k: int) -> None:
         """The growing segment of video ends: no playlist has it yet. A distance of key frames that is a
@@ -60,8 +73,7 @@ class TargetDuration:
         if self._certain and _rounded(duration_s) <= self.seconds:
             return
         self._certain = True
-        slack_s = max(_ROUNDING_S, _audio_frame_s(growing))
-        self.seconds = max(self.seconds, _rounded(self._longest_s + slack_s))
+        self.seconds = max(self.seconds, _rounded(self._longest_s + _slack_s(growing)))
 
     def parts_of(self, part_target_s: float) -> None:
         """PART-TARGET became known: less than one picture in two seconds makes it long."""
@@ -76,8 +88,9 @@ def _rounded(duration_s: float) -> int:
     return int(duration_s + 0.5)
 
 
-def _audio_frame_s(opening: Opening) -> float:
-    """Audio is cut at its nearest frame: its segment may be longer than video's by half of one at each
-    end."""
+def _slack_s(opening: Opening) -> float:
+    """By how much a segment may last longer than from key frame to key frame: audio is cut at its nearest
+    frame, so its segment may be longer than video's by half of one at each end."""
     audio = opening.generation.audio
-    return audio.audio.samples_per_frame / audio.audio.timescale if audio is not None else 0.0
+    audio_s = audio.audio.samples_per_frame / audio.audio.timescale if audio is not None else 0.0
+    return max(_ROUNDING_S, audio_s)
