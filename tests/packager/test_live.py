@@ -444,7 +444,7 @@ def test_a_stream_without_further_key_frames_does_not_fill_the_memory() -> None:
 def test_key_frames_that_come_back_after_long_begin_the_segments() -> None:
     watched = Watched(blind=True).run(
         MadeStream(seconds=50 * 3, fps=Fraction(5), gop=250),
-        MadeStream(seconds=141, fps=Fraction(5), gop=100_000, epoch=1, start_90k=START_90K + 150 * 90_000),
+        MadeStream(seconds=142, fps=Fraction(5), gop=100_000, epoch=1, start_90k=START_90K + 150 * 90_000),
     )
 
     cuts = [(round(segment.duration_s), segment.independent) for segment in watched.video]
