@@ -46,6 +46,7 @@ DENIED = "NetStream.Publish.Denied"
 PLAY_FAILED = "NetStream.Play.Failed"
 # Encoders retry after BadName, and stop for good after Denied.
 _PERMANENT = frozenset({PublishRefusal.WRONG_KEY, PublishRefusal.TAKEN_OVER})
+MAX_LOGGED_CHARS = 300  # of words that quote the peer: a path may have the length of a command
 
 
 class RtmpServerConnection(asyncio.BufferedProtocol):
@@ -273,7 +274,8 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
     # ------------------------------------------------------------------ sending away
 
     def _refuse(self, stream_id: int, code: str, description: str, reason: str) -> None:
-        logger.info("publish_refused", peer=self.peer, reason=reason, detail=description)
+        detail = description[:MAX_LOGGED_CHARS]
+        self._service.log_peer("publish_refused", self.address, peer=self.peer, reason=reason, detail=detail)
         self._machine.reject_publish(stream_id, code, description)
         self._dismiss(reason)
 
@@ -293,7 +295,9 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
 
     def _protocol_error(self, what: str) -> None:
         self._service.statistics.protocol_errors += 1
-        logger.info("rtmp_protocol_error", peer=self.peer, error=what)
+        self._service.log_peer(
+            "rtmp_protocol_error", self.address, peer=self.peer, error=what[:MAX_LOGGED_CHARS]
+        )
         self._end_source(SourceUnreachable(f"rtmp: the publisher broke the protocol: {what}"))
         self._leave()
 

@@ -20,6 +20,9 @@ class RtmpListenerLimits:
             given up sooner; this frees the connection of one that is not read either.
         linger_s: how long a peer that was sent away may take to read why, and one that finished to close.
         max_bytes_before_publish: handshake and commands; they take about 4 kB.
+        log_window_s, logged_lines_per_address, logged_addresses: so many lines in a window tell of refusals
+            and broken protocols of one address, and so many addresses are told apart; the window's last line
+            says how many were left out.
         chunk_bytes: the chunk size that is announced, and used by most encoders from then on.
     """
 
@@ -30,6 +33,9 @@ class RtmpListenerLimits:
     silence_deadline_s: float = 30.0
     linger_s: float = 1.0
     max_bytes_before_publish: int = 64 << 10
+    log_window_s: float = 60.0
+    logged_lines_per_address: int = 5
+    logged_addresses: int = 64
     chunk_bytes: int = DEFAULT_CHUNK_BYTES
     protocol: RtmpLimits = field(default_factory=RtmpLimits)
     demuxing: FlvLimits = field(default_factory=FlvLimits)

@@ -107,6 +107,7 @@ class RtmpListener:
             async with asyncio.timeout(CLOSE_DEADLINE_S):
                 await service.wait_empty()
         await cancel_and_wait(tuple(service.tasks))
+        service.end_log_window()
 
     def _running(self) -> RtmpService:
         if self._service is None:

@@ -6,10 +6,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
+import structlog
+
 from openstreamer.listen.rtmp.limits import RtmpListenerLimits, RtmpStatistics
+from openstreamer.listen.rtmp.peer_log import PeerLogBudget
 from openstreamer.sources.held_back import HeldBack
 from openstreamer.sources.ticks import next_tick_s
 from openstreamer.stream.publish import PublishRequest, PublishSlot
+
+logger = structlog.get_logger(__name__)
 
 # One read of this size costs at most a few ms of parsing at usual chunk sizes; with hostile ones a few tens.
 READ_BUFFER_BYTES = 64 << 10
@@ -42,6 +47,10 @@ class RtmpService:
         self._empty = asyncio.Event()
         self._empty.set()
         self._held: list[HeldBack] = []  # until the next tick
+        self._log_budget = PeerLogBudget(
+            lines=limits.logged_lines_per_address, max_peers=limits.logged_addresses
+        )
+        self._log_window: asyncio.TimerHandle | None = None
 
     def refusal(self, address: str) -> str | None:
         """Why a connection from ``address`` may not be opened now."""
@@ -87,6 +96,21 @@ class RtmpService:
         released, self._held = self._held, []
         for held in released:
             held.release()
+
+    def log_peer(self, event: str, address: str, **fields: str) -> None:
+        """Log what a peer did wrong, unless it did so too often in this window."""
+        if self._log_window is None:
+            self._log_window = self.loop.call_later(self.limits.log_window_s, self.end_log_window)
+        if self._log_budget.admit(_group(address)):
+            logger.info(event, **fields)
+
+    def end_log_window(self) -> None:
+        """Say what was left out, and begin anew with the next line. Again is harmless."""
+        if self._log_window is not None:
+            self._log_window.cancel()
+            self._log_window = None
+        for peer, lines in self._log_budget.end_window().items():
+            logger.info("rtmp_log_lines_left_out", protocol=self.protocol, peer=peer, lines=lines)
 
     def watch(self, task: "asyncio.Task[None]") -> None:
         """Own ``task`` until it is done."""
