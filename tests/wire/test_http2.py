@@ -26,6 +26,7 @@ from openstreamer.wire.http2_frames import (
     frame,
     settings_frame,
 )
+from openstreamer.wire.http2_request import request_head
 
 GET = bytes.fromhex("828684418cf1e3c2e5f23a6ba0ab90f4ff")  # GET http://www.example.com/
 POST_4 = b"\x83\x86\x84\x0f\x0d\x014"  # POST, content-length: 4
@@ -58,8 +59,12 @@ def failure(events: list[Event]) -> ErrorCode:
     return events[-1].code
 
 
-def client_pair() -> tuple[h2.connection.H2Connection, Http2Server]:
-    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
+def client_pair(*, careless: bool = False) -> tuple[h2.connection.H2Connection, Http2Server]:
+    """A client, that sends malformed heads too if it is ``careless``, and a server."""
+    config = h2.config.H2Configuration(
+        client_side=True, header_encoding=None, validate_outbound_headers=not careless
+    )
+    client = h2.connection.H2Connection(config)
     client.initiate_connection()
     return client, Http2Server(Http2Limits())
 
@@ -95,6 +100,52 @@ def test_a_request_and_its_response() -> None:
     assert b"".join(e.data for e in received if isinstance(e, h2.events.DataReceived)) == b"z" * 40_000
     assert any(isinstance(e, h2.events.StreamEnded) for e in received)
     assert server.open_streams == 0
+
+
+@pytest.mark.parametrize("scheme", [b"http", b"https"])
+@pytest.mark.parametrize(
+    ("authority", "hosts"),
+    [
+        (b"evil.example", [b"127.0.0.1"]),
+        (b"127.0.0.1:8080", [b"127.0.0.1"]),
+        (b"", [b"127.0.0.1"]),
+        (b"x", [b""]),
+        (b"x", [b"x", b"x"]),
+        (None, [b"x", b"127.0.0.1"]),
+    ],
+)
+def test_a_host_that_is_not_the_authority_is_malformed(
+    scheme: bytes, authority: bytes | None, hosts: list[bytes]
+) -> None:
+    pseudo = [(b":method", b"GET"), (b":scheme", scheme), (b":path", b"/")]
+    named = [] if authority is None else [(b":authority", authority)]
+    assert request_head([*pseudo, *named, *((b"host", host) for host in hosts)]) is None
+
+
+@pytest.mark.parametrize(
+    ("scheme", "authority", "host"),
+    [
+        (b"http", b"X.example", b"x.EXAMPLE"),
+        (b"http", b"x:80", b"x"),
+        (b"https", b"x", b"x:443"),
+        (b"https", b"[::1]", b"[::1]:"),
+        (b"http", b"[::1]:8080", b"[::1]:8080"),
+    ],
+)
+def test_a_host_that_names_the_authority_is_passed_on(scheme: bytes, authority: bytes, host: bytes) -> None:
+    pseudo = [(b":method", b"GET"), (b":scheme", scheme), (b":path", b"/"), (b":authority", authority)]
+    head = request_head([*pseudo, (b"host", host)])
+    assert head is not None
+    assert head.headers == [(b"host", host)]
+
+
+def test_a_server_resets_the_stream_of_a_host_that_is_not_the_authority() -> None:
+    client, server = client_pair(careless=True)
+    client.send_headers(1, [*fields(b"/streams"), (b"host", b"127.0.0.1")], end_stream=True)
+    events, received = exchange(client, server)
+    assert events == []
+    (reset,) = [event for event in received if isinstance(event, h2.events.StreamReset)]
+    assert reset.error_code == ErrorCode.PROTOCOL_ERROR
 
 
 def test_a_body_is_delivered_credited_and_ended() -> None:

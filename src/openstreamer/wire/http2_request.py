@@ -28,7 +28,7 @@ def request_head(fields: list[Header]) -> RequestHead | None:
     headers: list[Header] = []
     cookies: list[bytes] = []
     content_length: int | None = None
-    has_host = False
+    hosts: list[bytes] = []
     for field in fields:
         name, value = field
         if name[0] == 0x3A:  # a colon
@@ -42,7 +42,7 @@ def request_head(fields: list[Header]) -> RequestHead | None:
             cookies.append(value)
         else:
             if name == b"host":
-                has_host = True
+                hosts.append(value)
             elif name == b"content-length":
                 if content_length is not None or not value.isdigit():
                     return None
@@ -51,9 +51,22 @@ def request_head(fields: list[Header]) -> RequestHead | None:
     if cookies:  # 8.2.3: crumbs are joined before a generic application sees them
         headers.append((b"cookie", b"; ".join(cookies)))
     authority = pseudo.get(b":authority")
-    if authority is not None and not has_host:
+    if hosts:
+        # 8.3.1: a Host that names somebody else than :authority makes the request malformed, and so do two of
+        # them (RFC 9112 3.2): a rule about hosts must not be met by one while another one is meant.
+        named = [*hosts, authority] if authority is not None else hosts
+        if len(hosts) > 1 or len({_normalized(host, pseudo.get(b":scheme")) for host in named}) > 1:
+            return None
+    elif authority is not None:
         headers.insert(0, (b"host", authority))
     return _assemble(pseudo, headers, content_length)
+
+
+def _normalized(authority: bytes, scheme: bytes | None) -> bytes:
+    """As RFC 3986 compares it (sections 6.2.2.1 and 6.2.3): in lower case, without the default port."""
+    default_port = b"443" if scheme == b"https" else b"80"
+    host, colon, port = authority.lower().rpartition(b":")
+    return host if colon and port in (b"", default_port) else authority.lower()
 
 
 def _assemble(
