@@ -211,6 +211,7 @@ class StreamPipeline:
             settings.hls_dir / self.spec.code,
             ephemeral=settings.hls_ephemeral,
             observe_write_s=self.segment_writes_s.observe,
+            root=settings.hls_dir,
         )
         disk.segment_ready()  # there may be some already
         self._start_output("hls-files", disk.run)
