@@ -75,6 +75,27 @@ async def test_a_damaged_record_is_named(tmp_path: Path, damage: str, reason: st
     assert reason in finding.detail
 
 
+def _overwrite(path: Path, offset: int, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(content)
+
+
+async def test_a_damaged_file_is_one_row_though_sqlite_says_it_in_two_lines(tmp_path: Path) -> None:
+    settings = _settings(tmp_path)
+    await _fill(settings)
+    path = Path(settings.store_location)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'streams'").fetchone()
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    _overwrite(path, (page - 1) * page_bytes, b"\xff" * 64)
+    finding = _finding(settings, "store")
+    assert not finding.ok
+    assert "is damaged: *** in database main *** " in finding.detail
+    assert len(finding.detail.splitlines()) == 1
+
+
 def _empty(path: Path) -> None:
     path.write_bytes(b"")
 

@@ -12,7 +12,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -62,7 +62,8 @@ def run_checks(settings: ServeSettings) -> Iterator[Finding]:
     yield Finding("configuration", True, _configuration_origin(settings))
     yield _data_directory(settings.data_dir)
     store, global_config = _store(settings)
-    yield store
+    # SQLite describes damage in paragraphs, and a damaged name may hold anything: a row is a line
+    yield replace(store, detail=" ".join(store.detail.splitlines()))
     yield _port("HTTP port", settings.http_address(global_config))
     rtmp = settings.rtmp_address(global_config)
     yield Finding("RTMP port", True, "switched off") if rtmp is None else _port("RTMP port", rtmp)
