@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.support.browser import CHROMIUM_ARGS, chromium_path
 from tests.support.player import Player, assert_watched
@@ -50,7 +50,7 @@ def test_hlsjs_and_the_browsers_own_player_play_a_minute_without_a_stall(
         assert server.runtime("news")["status"] == "active"
 
 
-def test_an_encoder_that_is_killed_and_comes_back_needs_no_reload(
+def test_an_encoder_that_is_killed_or_stops_and_comes_back_goes_on_in_the_same_player(
     server: Server, browser: Browser, tmp_path: Path
 ) -> None:
     server.put_stream("news")
@@ -60,12 +60,18 @@ def test_an_encoder_that_is_killed_and_comes_back_needs_no_reload(
         player.wait_until_playing()
         player.page.evaluate("window.notReloaded = true")
         first.send_signal(signal.SIGKILL)
-        server.wait_for_status("news", "idle")
-    with peer(*command, log=tmp_path / "second.log"):
-        server.wait_for_status("news", "active")
+        # Longer than hls.js waits for the playlists of picture and sound.
+        until(lambda: player.handle("state") == "waiting", "the page says that nothing comes")
+    with peer(*command, log=tmp_path / "second.log") as second:
+        player.wait_until_playing()
+        second.send_signal(signal.SIGSTOP)
+        until(lambda: player.handle("state") == "waiting", "the page says that nothing comes")
+        second.send_signal(signal.SIGCONT)
         player.wait_until_playing()
         assert statistics.median(player.watch(10)) < LATENCY_S + 1
         assert player.page.evaluate("window.notReloaded") is True
+        assert (player.handle("restarts"), player.handle("last_error")) == (0, "")
+        assert player.steps_back_s() == []
 
 
 PICTURES = ("-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25")
@@ -112,6 +118,36 @@ def test_an_encoder_that_comes_back_with_other_tracks_needs_no_reload(
         until(lambda: has_renditions(server, after), "the index lists the new tracks")
         until(lambda: shows(player, after), f"{after} is played")
         assert player.handle("last_error") == ""
+
+
+MP3 = ("-c:a", "libmp3lame")
+
+
+def test_sound_that_the_browser_cannot_play_is_named_and_its_picture_plays(
+    server: Server, browser: Browser, tmp_path: Path
+) -> None:
+    for code in ("radio", "news"):
+        server.put_stream(code)
+    encoder = ("ffmpeg", "-v", "warning", "-nostdin")
+    radio = (*encoder, *SOUND, *MP3, "-f", "flv", server.publish_url("radio"))
+    news = (*encoder, *INPUTS["video and audio"], *ENCODED)
+    with peer(*radio, log=tmp_path / "radio.log"):
+        server.wait_for_status("radio", "active")
+        deaf = Player(browser, server.url("/play/radio"))
+        until(lambda: deaf.handle("state") == "unsupported", "the page says so")
+        expect(deaf.page.get_by_text("This browser cannot play the stream")).to_be_visible()
+        expect(deaf.page.get_by_text("It cannot play MP3.")).to_be_visible()
+        with peer(*news, *MP3, server.publish_url("news"), log=tmp_path / "mp3.log"):
+            player = Player(browser, server.url("/play/news"))
+            player.wait_until_playing()
+            expect(player.page.get_by_text("No sound: this browser cannot play MP3")).to_be_visible()
+            expect(player.page.get_by_role("button", name="Turn sound on")).to_be_hidden()
+            until(lambda: shows(player, "video"), "the picture is played")
+        assert (deaf.handle("restarts"), player.handle("restarts")) == (0, 0)
+    with peer(*news, server.publish_url("news"), log=tmp_path / "aac.log"):
+        until(lambda: shows(player, "video and audio"), "the new sound is played")
+        expect(player.page.get_by_role("button", name="Turn sound on")).to_be_visible()
+        expect(player.page.get_by_text("No sound")).to_be_hidden()
 
 
 def has_renditions(server: Server, kinds: str) -> bool:
