@@ -4,6 +4,7 @@ The first byte says how the bytes are split. What a body is, is sniffed as well.
 """
 
 import contextlib
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,8 @@ def run(data: bytes) -> None:
 
 def read(pieces: Iterable[bytes]) -> Answer | None:
     """The answer, ``None`` when it is none."""
-    connection, link = HttpConnection("http: fuzz"), Link()
+    with socket.socket() as unconnected:  # it is not spoken over
+        connection, link = HttpConnection("http: fuzz", unconnected), Link()
     wire: Any = link
     connection.connection_made(wire)
     connection.send_request(REQUEST)

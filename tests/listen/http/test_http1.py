@@ -103,6 +103,9 @@ async def test_an_absolute_target_is_read_as_its_path(app: Behaviours) -> None:
         client.get("http://other.example/small?x=1")
         assert (await client.answer()).body == b"small"
         assert app.scopes[0]["query_string"] == b"x=1"
+        # RFC 9112 3.2.2: what asks who is meant must not be told by Host that it is somebody else.
+        hosts = [value for name, value in app.scopes[0]["headers"] if name == b"host"]
+        assert hosts == [b"other.example"]
 
 
 async def test_a_percent_encoded_path_is_decoded(app: Behaviours) -> None:

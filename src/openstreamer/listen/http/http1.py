@@ -176,7 +176,7 @@ class Http1Connection(Connection):
         if hosts != 1 and version != "1.0":  # RFC 9112 3.2
             raise _RefusedError(400, "BAD_REQUEST", "a request needs exactly one Host")
         method = parser.get_method().decode("ascii")
-        scope = scope_of(self, version, method, self._target(), headers)
+        scope = scope_of(self, version, method, self._target(headers), headers)
         if parser.should_upgrade() and self._is_websocket(method, headers):
             self._websocket = WebSocketConnection(self.service, self.endpoint, scope)
             return
@@ -190,7 +190,7 @@ class Http1Connection(Connection):
         if size_bytes > self.service.limits.max_header_bytes:
             raise self._head_too_large()
 
-    def _target(self) -> tuple[str, bytes, bytes]:
+    def _target(self, headers: list[Header]) -> tuple[str, bytes, bytes]:
         """RFC 9112 3.2: origin-form, or the path of an absolute-form, or ``*``."""
         url = self._url
         if not url.startswith(b"/"):
@@ -199,7 +199,11 @@ class Http1Connection(Connection):
             scheme, _, rest = url.partition(b"://")
             if scheme.lower() not in (b"http", b"https"):
                 raise _RefusedError(400, "BAD_REQUEST", "the request target is neither a path nor a URL")
-            url = b"/" + rest.partition(b"/")[2]
+            authority, _, rest = rest.partition(b"/")
+            # 3.2.2: it stands in place of Host, whatever that says.
+            headers[:] = [field for field in headers if field[0] != b"host"]
+            headers.append((b"host", authority))
+            url = b"/" + rest
         raw_path, _, query = url.partition(b"?")
         try:
             path = raw_path.decode("ascii")
