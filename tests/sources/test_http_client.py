@@ -16,8 +16,8 @@ import uvloop
 from openstreamer.access.egress import EgressGuard
 from openstreamer.config.models import Input
 from openstreamer.media.errors import SourceError, SourceRejected, SourceStalled, SourceUnreachable
-from openstreamer.sources.http_client import HttpClient, HttpOptions, HttpResponse, input_url
 from openstreamer.sources.held_back import HELD_BACK_BYTES
+from openstreamer.sources.http_client import HttpClient, HttpOptions, HttpResponse, input_url
 from openstreamer.sources.http_connection import MOST_QUEUED_BYTES, PIECE_BYTES
 from openstreamer.sources.outbound import Address, Outbound
 from tests.contract.leftovers import nothing_left_behind

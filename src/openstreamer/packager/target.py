@@ -2,8 +2,8 @@
 
 rfc8216bis section 6.2.1: it must not change. Section 4.4.3.1: EXTINF rounded to the nearest integer must not
 exceed it. A first segment may be short, and a segment ends at the first key frame at its target: with key
-frames 1.5 s apart and a target of 2 s the first segment lasts 1.5 s, and all after it last 3 s. Where an encoder
-puts key frames at scene changes as well, a segment ends early rather than late.
+frames 1.5 s apart and a target of 2 s the first segment lasts 1.5 s, and all after it last 3 s. Where an
+encoder puts key frames at scene changes as well, a segment ends early rather than late.
 """
 
 import math
