@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from openstreamer.media.errors import MediaError
 from openstreamer.media.frame import Frame
 from openstreamer.media.h264 import H264Config, begins_refresh
 
@@ -42,7 +43,14 @@ class KeyFrames:
         """Whether a segment begins at ``due``, a picture where one is due, though no player can begin with it
         at once. Browsers cannot at all, others show a whole picture after the refresh; and without it there
         would be no segment for long."""
-        if not isinstance(due.track.config, H264Config) or not begins_refresh(due.payload):
+        if not isinstance(due.track.config, H264Config) or not _begins_refresh(due.payload):
             return False
         self._refreshes_due += 1
         return self.refreshes
+
+
+def _begins_refresh(payload: bytes) -> bool:
+    try:
+        return begins_refresh(payload)
+    except MediaError:  # a damaged picture is none to begin with
+        return False
