@@ -1,4 +1,4 @@
-import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type HlsConfig } from "hls.js";
+import Hls, { ErrorDetails, ErrorTypes, Events, type ErrorData, type HlsConfig, type LevelDetails } from "hls.js";
 import { latencyFromDate, type Engine, type EngineStats, type OnFailure } from "./engine";
 
 /** Two repairs of a media error within this time; a third means that the engine must start anew. */
@@ -94,6 +94,8 @@ export class HlsjsEngine implements Engine {
     private readonly onFailure: OnFailure,
   ) {
     this.hls.on(Events.ERROR, (_, data) => this.onError(data));
+    this.hls.on(Events.LEVEL_LOADED, (_, { details }) => dropFalseHint(details));
+    this.hls.on(Events.AUDIO_TRACK_LOADED, (_, { details }) => dropFalseHint(details));
     this.hls.on(Events.LEVEL_UPDATED, (_, { details }) => this.onPlaylist(details.endSN));
   }
 
@@ -150,6 +152,15 @@ export class HlsjsEngine implements Engine {
     this.hls.stopLoad();
     this.onFailure({ kind, message });
   }
+}
+
+/**
+ * hls.js 1.7.4 takes the last segment for the one that is being made when a playlist ends with it, as ours does while
+ * the source is away. A discontinuity that comes next then looks like another number of that segment: a fatal error.
+ */
+function dropFalseHint(details: LevelDetails): void {
+  const { fragmentHint, fragments } = details;
+  if (fragmentHint !== undefined && fragmentHint === fragments[fragments.length - 1]) delete details.fragmentHint;
 }
 
 function describe(data: ErrorData): string {
