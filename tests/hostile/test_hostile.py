@@ -209,6 +209,7 @@ GROWTH_KB = {
     "pictures of 7 MB": 30 << 10,
     "a moov of 60 MB": 72 << 10,  # the table of a film of half a day
     "segments without end": 48 << 10,  # 32 MB of frames may wait for their time
+    "packed audio: frames at full speed": 48 << 10,  # the same, in many small ones
     "an endless PES packet": 28 << 10,  # 8 MB in pieces of 184 bytes
 }
 
