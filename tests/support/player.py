@@ -1,6 +1,5 @@
 """The player page, open in a browser, as a test looks at it."""
 
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -72,12 +71,6 @@ class Player:
             if latency_s is not None:
                 latencies.append(float(latency_s))
         return latencies
-
-    def steps_back_s(self) -> list[float]:
-        """By how much the position fell, each time it did, since the page was opened."""
-        trace: list[list[Any]] = self.page.evaluate("window.trace")
-        positions = [entry[2] for entry in trace]
-        return [before - after for before, after in pairwise(positions) if after < before]
 
     def around_stalls(self) -> str:
         """What the page noted around each moment without a picture, for the reader of a failed test."""

@@ -34,15 +34,12 @@ const CONFIG: Partial<HlsConfig> = {
       errorRetry: { maxNumRetry: 0, retryDelayMs: 0, maxRetryDelayMs: 0 },
     },
   },
-  // A blocking reload may be held for three target durations (up to 30 s with ten-second key frames), but hls.js
-  // ends one after 0.8 of one, and asks again without blocking. A source that pauses for two seconds is enough
-  // for that, and the playlists of picture and sound count together: no number of them is a failure. Whether
-  // the server is still there, the session finds out when the picture stands still.
+  // A blocking reload may be held for three target durations (up to 30 s with ten-second key frames).
   playlistLoadPolicy: {
     default: {
       maxTimeToFirstByteMs: 40_000,
       maxLoadTimeMs: 45_000,
-      timeoutRetry: { maxNumRetry: Infinity, retryDelayMs: 250, maxRetryDelayMs: 1000 },
+      timeoutRetry: { maxNumRetry: 1, retryDelayMs: 0, maxRetryDelayMs: 0 },
       errorRetry: { maxNumRetry: 2, retryDelayMs: 400, maxRetryDelayMs: 1000 },
     },
   },

@@ -51,10 +51,6 @@ const STUCK_AFTER_MS = 8000;
 const SILENT_AFTER_MS = 2500;
 /** What a player without low latency keeps: three segments of two seconds. */
 const TYPICAL_TARGET_S = 6;
-/** A source that goes on after a silence may send at once what it held back; so long it takes to load that. */
-const BACKLOG_LOADS_MS = 10_000;
-/** Less than this is caught up by playing faster. */
-const BACKLOG_FROM_S = 1.5;
 const STARTS_BY_ITSELF = "It starts here by itself as soon as it is on the air.";
 const NO_STATS: EngineStats = { latencyS: null, behindEdgeS: null, targetLatencyS: null };
 
@@ -82,7 +78,6 @@ export class Session {
   private movedAtMs = performance.now();
   private healthySinceMs = 0;
   private quickRestarts = 0;
-  private silenceEndedAtMs = -Infinity;
   private newestWhenSilent: string | null = null;
   /** When a look last found nothing new: being stuck counts from there, not from when the stream fell silent. */
   private nothingNewAtMs = 0;
@@ -269,19 +264,17 @@ export class Session {
 
   private onPlaying(): void {
     if (!this.engineIsFine()) return;
-    this.moved();
     if (!this.hasPlayed) {
       this.healthySinceMs = performance.now();
       this.firstPosition = this.video.currentTime;
     }
     this.hasPlayed = true;
+    this.moved();
     this.become("playing");
   }
 
   private moved(): void {
-    const now = performance.now();
-    if (this.hasPlayed && now - this.movedAtMs > SILENT_AFTER_MS) this.silenceEndedAtMs = now;
-    this.movedAtMs = now;
+    this.movedAtMs = performance.now();
     this.newestWhenSilent = null;
     this.dry = false;
   }
@@ -313,18 +306,6 @@ export class Session {
     return behindEdgeS !== null && behindEdgeS > Math.max(3 * target, target + 4);
   }
 
-  /** Whether to jump to the live edge. After a silence sooner, but not before the way is loaded: at a position
-   *  that it has not loaded hls.js waits until it has whole segments. */
-  private shouldJump(): boolean {
-    if (this.userWentBack || this.video.seeking) return false;
-    const { behindEdgeS, targetLatencyS } = this.engine?.stats() ?? NO_STATS;
-    const loading = performance.now() - this.silenceEndedAtMs < BACKLOG_LOADS_MS;
-    if (!loading || behindEdgeS === null || targetLatencyS === null) return this.isFarBehind();
-    const backlogS = behindEdgeS - targetLatencyS;
-    const aheadS = bufferedAheadS(this.video) ?? 0;
-    return backlogS > BACKLOG_FROM_S && aheadS > backlogS + targetLatencyS / 2;
-  }
-
   /** Play a little faster or slower, to stay as far from the live edge as the playlist asks. */
   private keepDistance(): void {
     const { behindEdgeS, targetLatencyS } = this.engine?.stats() ?? NO_STATS;
@@ -347,7 +328,7 @@ export class Session {
       this.lastPosition = position;
       this.moved();
       if (this.hasPlayed) this.become("playing");
-      if (this.shouldJump()) this.engine?.goLive();
+      if (this.isFarBehind() && !this.userWentBack && !this.video.seeking) this.engine?.goLive();
       this.keepDistance();
       return;
     }
