@@ -39,12 +39,16 @@ test: $(STAMPS)/system-test $(STAMPS)/dev $(PAGES) lint ## Install what tests ne
 	$(PYTEST) -m "e2e and alone"
 
 # Unit tests wait half of their time: two at a time for each core. A file of end-to-end tests shares servers.
-.PHONY: test-units test-e2e test-minutes
+.PHONY: test-units test-hostile test-e2e test-minutes
 test-units:
-	$(PYTEST) -n 4 --dist worksteal -m "not e2e" --cov --cov-report=
+	$(PYTEST) -n 4 --dist worksteal -m "not e2e and not hostile" --cov --cov-report=
 	$(BIN)/python scripts/coverage_gate.py
 
-test-e2e: test-units
+# Attackers send as fast as the machine can: nothing else would keep its time beside them.
+test-hostile: test-units
+	$(PYTEST) -q -m hostile
+
+test-e2e: test-hostile
 	$(PYTEST) -n 2 --dist loadfile -m "e2e and not alone and not minutes"
 
 # Five minutes of one stream: it waits for what comes, and the others run meanwhile.

@@ -20,7 +20,7 @@ from tests.support.http_peer import HttpPeer, Peer, Script, http_peer
 from tests.support.raw_peer import port_of, raw_server
 from tests.support.udp_sender import free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.hostile, pytest.mark.slow, pytest.mark.timeout(240)]
 
 # A flood is cut off by what it is, or, where the machine is too slow for that, by the time it takes.
 TOO_LONG = "no (key frame|media) within|silent for|damaged access units|nothing new for"

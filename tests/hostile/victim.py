@@ -30,6 +30,7 @@ from openstreamer.sources import file, hls, http, rtmp_pull, udp
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.ingest import Ingest, IngestTotals
 from openstreamer.stream.wiring import SourceOpener
+from tests.support.beside import beside
 
 LOADED = (file, hls, http, rtmp_pull, udp)
 AT_ONCE = 12
@@ -65,23 +66,21 @@ async def withstand(row: dict[str, Any]) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     started_s = loop.time()
     before_kb = peak_kb()
-    running = loop.create_task(ingest.run())
     held_s, first_failure_s, cpu_s = 0.0, None, time.thread_time()
     words: list[str] = []
-    while True:
-        await asyncio.sleep(TICK_S)
-        now_cpu_s = time.thread_time()
-        held_s, cpu_s = max(held_s, now_cpu_s - cpu_s), now_cpu_s
-        passed_s = loop.time() - started_s
-        words += [each.message for each in ingest.failures if each.message not in words]
-        if first_failure_s is None and words:
-            first_failure_s = passed_s
-        is_over = not row["words"] or any(re.search(row["words"], each) for each in words)
-        if (passed_s >= row["seconds"] and is_over) or passed_s >= row["most_s"]:
-            break
-    counted = sum(each.received_bytes for each in totals.with_source(ingest.source).values())
-    running.cancel()
-    await asyncio.wait((running,))
+    async with beside(ingest.run()):
+        while True:
+            await asyncio.sleep(TICK_S)
+            now_cpu_s = time.thread_time()
+            held_s, cpu_s = max(held_s, now_cpu_s - cpu_s), now_cpu_s
+            passed_s = loop.time() - started_s
+            words += [each.message for each in ingest.failures if each.message not in words]
+            if first_failure_s is None and words:
+                first_failure_s = passed_s
+            is_over = not row["words"] or any(re.search(row["words"], each) for each in words)
+            if (passed_s >= row["seconds"] and is_over) or passed_s >= row["most_s"]:
+                break
+        counted = sum(each.received_bytes for each in totals.with_source(ingest.source).values())
     return {
         "name": row["name"],
         "kinds": sorted(totals.failures),

@@ -1,6 +1,5 @@
 """The running parts of one stream: what a source sent last is delivered, to viewers and to the disk."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from openstreamer.media.track import TrackKind
 from openstreamer.packager.presentation import Presentation
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.pipeline import MediaSettings, StreamPipeline
+from tests.support.beside import beside
 from tests.support.hls_checker import HlsChecker
 from tests.support.hls_playlist import parse
 from tests.support.made_streams import MadeStream
@@ -109,7 +109,6 @@ async def test_a_viewer_waits_through_a_change_of_the_segments_length_and_misses
     long = MadeStream(seconds=40, audio=None)
     frames = long.frames()
     checker = HlsChecker(target_may_grow=True)
-    loop = asyncio.get_running_loop()
     await pipeline.start()
     try:
         presentation = pipeline.presentation
@@ -122,14 +121,14 @@ async def test_a_viewer_waits_through_a_change_of_the_segments_length_and_misses
             for segment_s, end in ((6, 700), (0.5, 1000), (2, 1200)):
                 checker.feed("video.m3u8", 0, text)
                 next_msn = parse(text).newest[0] + 1
-                waiting = loop.create_task(playlist_text(presentation, _HLS_msn=str(next_msn)))
-                assert await until(lambda: presentation.waiting == 1)
-                await pipeline.adopt(pipeline.spec, hls(dir=str(tmp_path), live_segment_sec=segment_s))
-                assert pipeline.presentation is presentation
-                assert presentation.waiting == 1
-                for frame in frames[pipeline.hub.end : end]:
-                    writer.write([frame], long.tracks, 0)
-                text = await waiting
+                async with beside(playlist_text(presentation, _HLS_msn=str(next_msn))) as waiting:
+                    assert await until(lambda: presentation.waiting == 1)
+                    await pipeline.adopt(pipeline.spec, hls(dir=str(tmp_path), live_segment_sec=segment_s))
+                    assert pipeline.presentation is presentation
+                    assert presentation.waiting == 1
+                    for frame in frames[pipeline.hub.end : end]:
+                        writer.write([frame], long.tracks, 0)
+                    text = await waiting
                 assert await until(lambda: pipeline.hub.capacity_used == 0)
         checker.feed("video.m3u8", 0, text)
         pipeline.tick(1)
