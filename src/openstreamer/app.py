@@ -29,9 +29,10 @@ from openstreamer.hot_settings import HotSettings
 from openstreamer.listen.http.listener import HttpListener
 from openstreamer.listen.http.media import MediaApp
 from openstreamer.listen.http.router import Router
-from openstreamer.listen.http.tls import HTTP_ALPN, Certificate, check_certificate
+from openstreamer.listen.http.tls import HTTP_ALPN, Certificate
 from openstreamer.listen.rtmp import RtmpListener
 from openstreamer.media.errors import ConfigError
+from openstreamer.settings_check import check_settings
 from openstreamer.store.store import Store
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.manager import StreamManager
@@ -70,7 +71,7 @@ async def _serve(settings: ServeSettings) -> int:
     async with AsyncExitStack() as stack:
         stack.enter_context(_sole_user_of(settings.data_dir))
         store = await stack.enter_async_context(
-            Store.open(settings.store_location, check_settings=check_certificate)
+            Store.open(settings.store_location, check_settings=check_settings)
         )
         config = await store.global_config()
         logs.configure(settings.log_level or config.log.level, settings.log_format or config.log.format)

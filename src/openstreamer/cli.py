@@ -361,7 +361,7 @@ def _print_findings(findings: "Sequence[Finding]") -> None:
 def _with_store(
     settings: ServeSettings, work: "Callable[[Store], Awaitable[_Result]]", *, must_exist: bool = False
 ) -> _Result:
-    from openstreamer.listen.http.tls import check_certificate
+    from openstreamer.settings_check import check_settings
     from openstreamer.store.database import locate
     from openstreamer.store.store import Store
 
@@ -370,7 +370,7 @@ def _with_store(
         raise ConfigError(f"there is no store at {location.path} (--data-dir says where it is)")
 
     async def open_and_work() -> _Result:
-        async with Store.open(settings.store_location, check_settings=check_certificate) as store:
+        async with Store.open(settings.store_location, check_settings=check_settings) as store:
             return await work(store)
 
     return asyncio.run(open_and_work())

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from openstreamer.control.app import ControlApp
-from openstreamer.listen.http.tls import check_certificate
+from openstreamer.settings_check import check_settings
 from openstreamer.store.store import Store
 from tests.control.fakes import FixedServer, FixedSettings, MemoryStreams
 
@@ -36,7 +36,7 @@ class Node:
 async def node(tmp_path: Path) -> AsyncIterator[Node]:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(
-            Store.open(tmp_path / "data" / "openstreamer.db", check_settings=check_certificate)
+            Store.open(tmp_path / "data" / "openstreamer.db", check_settings=check_settings)
         )
         streams = MemoryStreams(store)
         app = ControlApp(

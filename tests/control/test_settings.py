@@ -69,6 +69,7 @@ async def test_a_change_merges_reaches_the_streams_and_null_clears(
         ({"server": {"trusted_proxies": ["here"]}}, "server.trusted_proxies"),
         ({"auth": {"api": {"users": [{"username": "a", "password_hash": "plain"}]}}}, "password_hash"),
         ({"publisher": {"hls": {"dir": "hls"}}}, "publisher.hls.dir"),
+        ({"publisher": {"hls": {"dir": "/proc/hls"}}}, "publisher.hls.dir"),
         ({"publisher": {"dash": {"dir": "../x"}}}, "publisher.dash.dir"),
         ({"server": {"tls": {"cert": "c.pem", "key": "/k.pem"}}}, "server.tls.cert"),
         ({"server": {"tls": {"cert": "/none.pem", "key": "/none.pem"}}}, "server.tls.cert"),

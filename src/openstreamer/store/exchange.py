@@ -11,7 +11,7 @@
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Generic
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -54,7 +54,7 @@ async def import_document(
     change: Change,
     tables: Tables,
     document: Mapping[str, Any],
-    check_settings: Callable[[GlobalConfig, GlobalConfig], None],
+    check_settings: Callable[[GlobalConfig, GlobalConfig], Awaitable[None]],
 ) -> ImportResult:
     """Validate all of ``document`` against all that is stored, then write what differs."""
     await asyncio.to_thread(check_document, document)
@@ -145,7 +145,7 @@ async def _global_config(
     connection: AsyncConnection,
     tables: Tables,
     document: Mapping[str, Any],
-    check_settings: Callable[[GlobalConfig, GlobalConfig], None],
+    check_settings: Callable[[GlobalConfig, GlobalConfig], Awaitable[None]],
 ) -> GlobalConfig | None:
     """The wanted global configuration, None when it stays as it is."""
     wanted = document.get("global_config")
@@ -156,7 +156,7 @@ async def _global_config(
     stored = (await tables.global_config.documents(connection)).get(GLOBAL_KEY, {})
     spec = parse(GlobalConfig, unmask(wanted, stored, at="global_config"), at="global_config")
     try:
-        check_settings(settings_of(stored), spec)
+        await check_settings(settings_of(stored), spec)
     except ConfigError as err:
         field = f"global_config.{err.field}" if err.field else "global_config"
         raise ConfigError(f"global_config.{err}", field=field) from err

@@ -55,8 +55,12 @@ MAX_DATABASE_BYTES = 4 << 30
 
 Patch = Mapping[str, Any]
 Check = Callable[[AsyncConnection, Spec], Awaitable[None]]
-SettingsCheck = Callable[[GlobalConfig, GlobalConfig], None]
+SettingsCheck = Callable[[GlobalConfig, GlobalConfig], Awaitable[None]]
 """Raises ConfigError when the second may not follow the first, for a reason outside the configuration."""
+
+
+async def _accept_settings(_before: GlobalConfig, _wanted: GlobalConfig) -> None:
+    """Of whoever does not serve with them."""
 
 
 class Store:
@@ -89,7 +93,7 @@ class Store:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         max_bytes: int = MAX_DATABASE_BYTES,
-        check_settings: SettingsCheck = lambda _before, _wanted: None,
+        check_settings: SettingsCheck = _accept_settings,
     ) -> AsyncIterator[Self]:
         """Open, and migrate if need be, the database at a path or URL; ``is_new`` says that it was empty.
 
@@ -376,7 +380,7 @@ class Store:
 
     async def _check_global_config(self, connection: AsyncConnection, wanted: GlobalConfig) -> None:
         stored = await self._tables.global_config.document(connection, GLOBAL_KEY)
-        self._check_settings(settings_of(stored[0] if stored is not None else {}), wanted)
+        await self._check_settings(settings_of(stored[0] if stored is not None else {}), wanted)
 
     async def _check_template(self, connection: AsyncConnection, template: Template) -> None:
         await integrity.check_template(connection, self._tables, template)
