@@ -173,9 +173,9 @@ def test_a_full_disk_is_said_live_delivery_goes_on_and_it_recovers(server: Serve
 
 
 def test_a_directory_that_cannot_be_written_is_said(server: Server, tmp_path: Path) -> None:
-    taken = tmp_path / "taken"
+    write_files_to(server, tmp_path)
+    taken = tmp_path / "news"
     taken.write_text("a file where a directory should be")
-    write_files_to(server, taken)
     server.put_stream("news")
     with peer(*ffmpeg_publish(server.publish_url("news"), **ENCODER), log=tmp_path / "ffmpeg.log"):
         runtime = server.wait_for_status("news", "degraded")
