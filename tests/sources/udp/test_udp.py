@@ -112,6 +112,47 @@ async def test_one_datagram_in_ten_lost_is_a_loss_of_a_tenth(numbered: bool) -> 
     assert loss == pytest.approx(1 - len(kept) / len(pieces), rel=0.1)
 
 
+RTCP_REPORT = b"\x80\xc8\x00\x06" + bytes(24)
+STRAYS = {
+    "rtcp": RTCP_REPORT,
+    "other-rtp": b"\x80\x60\x00\x01" + bytes(4) + b"else" + b"\x41" * 900,
+    "rtp": rtp(9, DATA[:TS_PACKET_BYTES], ssrc=99),
+}
+
+
+@pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS)
+async def test_one_stray_datagram_does_not_end_the_count_of_losses(stray: bytes) -> None:
+    pieces = list(datagrams(DATA))
+    kept = [piece for n, piece in enumerate(pieces) if n % 10 != 5]
+    kept.insert(8, stray)
+    async with receiving() as source:
+        send(source.bound_port, kept)
+        assert await until(lambda: source.statistics.received_bytes == sum(map(len, kept)))
+        assert source.statistics.lost_packets >= len(pieces) - len(kept)
+        assert source.protocol == "udp"
+
+
+@pytest.mark.parametrize("stray", [RTCP_REPORT, STRAYS["other-rtp"]], ids=["rtcp", "other-rtp"])
+async def test_what_comes_beside_rtp_is_neither_counted_nor_a_new_sender(stray: bytes) -> None:
+    pieces = [rtp(n, piece) for n, piece in enumerate(datagrams(DATA))]
+    pieces[4], pieces[5] = pieces[5], pieces[4]
+    mixed = [each for piece in pieces for each in (piece, stray)]
+    async with receiving() as source:
+        send(source.bound_port, mixed)
+        frames = await frames_of(source, whole(EXPECTED))
+        assert await until(lambda: source.statistics.received_bytes == sum(map(len, mixed)))
+        assert source.statistics.received_packets == len(pieces)
+        assert source.statistics.lost_packets == source.statistics.malformed == 0
+        assert source.protocol == "rtp"
+    assert by_track(frames) == by_track(EXPECTED[: len(frames)])
+
+
+async def test_rtp_of_something_else_is_refused() -> None:
+    async with receiving() as source, beside(send_garbage(source.bound_port, STRAYS["other-rtp"])):
+        with pytest.raises(SourceRejected, match="no packets in"):
+            await frames_of(source, 1)
+
+
 async def test_a_program_that_is_not_there_is_refused() -> None:
     async with receiving(program=9) as source:
         send(source.bound_port, datagrams(DATA))
@@ -131,9 +172,9 @@ async def test_something_else_than_a_transport_stream_is_refused() -> None:
             await frames_of(source, 1)
 
 
-async def send_garbage(port: int) -> None:
+async def send_garbage(port: int, garbage: bytes = b"\x00hello" * 1000) -> None:
     while True:
-        send(port, [b"\x00hello" * 1000] * 20)
+        send(port, [garbage] * 20)
         await asyncio.sleep(0.01)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openstreamer.wire.mpegts.over_rtp import RtpOrder, rtp_payload
+from openstreamer.wire.mpegts.over_rtp import RtpOrder, carries_packets, is_rtcp, rtp_payload
 
 MS = 1_000_000
 
@@ -94,3 +94,47 @@ def test_datagrams_without_a_header_are_malformed(data: bytes) -> None:
     order = RtpOrder()
     assert order.receive_datagram(data, 0) == []
     assert order.statistics.malformed == 1
+
+
+REPORT = b"\x80\xc8\x00\x06" + bytes(24)  # an RTCP sender report
+DESCRIPTION = b"\x81\xca\x00\x02" + bytes(8)
+
+
+@pytest.mark.parametrize("compound", [REPORT, REPORT + DESCRIPTION, b"\x80\xc9\x00\x01" + bytes(4)])
+def test_rtcp_is_known_by_its_types_and_lengths(compound: bytes) -> None:
+    assert is_rtcp(compound)
+    assert not is_rtcp(compound[:-4])
+    assert not is_rtcp(compound + b"\x47")
+    assert not is_rtcp(compound + compound[:3])
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80", rtp(1), b"\x80\xbf\x00\x00", b"\x47\xc8\x00\x00"])
+def test_what_is_not_rtcp_is_not_taken_for_it(data: bytes) -> None:
+    assert not is_rtcp(data)
+
+
+def one(size: int) -> bytes:
+    """A transport packet that ``size`` bytes keep."""
+    return bytes(4 if size == 192 else 0) + b"\x47" + bytes(size - (5 if size == 192 else 1))
+
+
+@pytest.mark.parametrize("size", [188, 192, 204])
+def test_transport_packets_are_seen_in_rtp(size: int) -> None:
+    header = rtp(0)[:12]
+    assert carries_packets(header + one(size))
+    assert carries_packets(header + 7 * one(size))
+    assert not carries_packets(header + one(size) + bytes(size))
+    assert not carries_packets(header + one(size)[:-1])
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x47", bytes(1316), b"\x41" * 1316])
+def test_other_rtp_carries_no_transport_packets(payload: bytes) -> None:
+    assert not carries_packets(rtp(0)[:12] + payload)
+
+
+def test_the_sender_that_is_received_is_known() -> None:
+    order = RtpOrder()
+    assert not order.follows(rtp(1, ssrc=7))
+    order.receive_datagram(rtp(1, ssrc=7), 0)
+    assert order.follows(rtp(2, ssrc=7))
+    assert not order.follows(rtp(2, ssrc=8))

@@ -30,7 +30,7 @@ from openstreamer.sources.ticks import next_tick_s
 from openstreamer.sources.udp.sockets import kernel_drops, open_socket
 from openstreamer.wire.demuxer import ListedProgram
 from openstreamer.wire.mpegts import MpegTsDemuxer
-from openstreamer.wire.mpegts.over_rtp import RtpOrder
+from openstreamer.wire.mpegts.over_rtp import RtpOrder, carries_packets, is_rtcp
 
 DATAGRAM_BYTES_MAX = 65_536
 READ_BYTES = 2 * DATAGRAM_BYTES_MAX  # at one wake-up, about; the rest waits for the next
@@ -73,7 +73,7 @@ class UdpSource:
         self._heard_at_s = 0.0
         self._failure: SourceError | None = None
         self._arrival: asyncio.Future[None] | None = None
-        self._datagrams = 0
+        self._plain = self._numbered = 0  # datagrams without RTP and with it: most decide what is counted
         self._statistics = SourceStatistics()
 
     async def __aenter__(self) -> Self:
@@ -122,8 +122,8 @@ class UdpSource:
 
     @property
     def protocol(self) -> str:
-        """``udp``, or ``rtp`` once that was seen."""
-        return "udp" if self._rtp is None else "rtp"
+        """``rtp`` when most datagrams are that, else ``udp``."""
+        return "rtp" if self._is_numbered else "udp"
 
     @property
     def statistics(self) -> SourceStatistics:
@@ -131,16 +131,20 @@ class UdpSource:
         packets. ``received_bytes`` is what is in the datagrams."""
         statistics, demuxed, rtp = self._statistics, self._demuxer.statistics, self._rtp
         statistics.dropped_frames, statistics.malformed = demuxed.dropped_frames, demuxed.malformed
-        if rtp is None:
+        if rtp is None or not self._is_numbered:
             statistics.received_packets, statistics.lost_packets = demuxed.packets, demuxed.lost_packets
         else:
-            statistics.received_packets, statistics.lost_packets = self._datagrams, rtp.statistics.lost
+            statistics.received_packets, statistics.lost_packets = self._numbered, rtp.statistics.lost
         return statistics
 
     @property
     def programs(self) -> tuple[ListedProgram, ...]:
         """Those of the transport stream."""
         return self._demuxer.listed_programs
+
+    @property
+    def _is_numbered(self) -> bool:
+        return self._numbered > self._plain
 
     @property
     def arrived_ns(self) -> int | None:
@@ -245,23 +249,22 @@ class UdpSource:
         assert self._socket is not None
         receive_into = self._socket.recv_into
         buffer, limit = memoryview(self._buffer), self._limits.read_bytes
-        position = count = received = 0
+        position = received = 0
         numbered: list[bytes] = []
         now_ns = time.monotonic_ns()
         try:
             while position < limit and received < limit:
                 size = receive_into(buffer[position : position + DATAGRAM_BYTES_MAX])
-                count += 1
                 received += size
                 if size and buffer[position] == _SYNC_BYTE:
                     position += size
+                    self._plain += 1
                 elif size:
                     numbered += self._strip(bytes(buffer[position : position + size]), now_ns)
         except (BlockingIOError, InterruptedError):
             pass
         if self._rtp is not None:
             numbered += self._rtp.expire(now_ns)
-        self._datagrams += count
         self._statistics.received_bytes += received
         frames = self._demuxer.receive_data(buffer[:position]) if position else []
         if numbered:
@@ -271,11 +274,20 @@ class UdpSource:
         return received
 
     def _strip(self, datagram: bytes, now_ns: int) -> list[bytes]:
-        """What an RTP datagram carries; others are fed as they are, and resynchronised by the demuxer."""
+        """What an RTP datagram carries; others are fed as they are, and resynchronised by the demuxer.
+
+        RTCP, or the RTP of something else that is sent here too, is no part of the transport stream.
+        """
         if datagram[0] & 0xC0 != 0x80:
+            self._plain += 1
             return [datagram]
-        if self._rtp is None:
-            self._rtp = RtpOrder()
+        if is_rtcp(datagram):
+            return []
+        if not (self._rtp is not None and self._rtp.follows(datagram)) and not carries_packets(datagram):
+            # While nothing else came, the demuxer looks at it: it refuses what is no transport stream.
+            return [] if self._rtp is not None or self._plain else [datagram]
+        self._rtp = self._rtp or RtpOrder()
+        self._numbered += 1
         return self._rtp.receive_datagram(datagram, now_ns)
 
     def _queue(self, frames: list[Frame], now_ns: int) -> None:

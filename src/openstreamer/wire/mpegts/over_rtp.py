@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from openstreamer.wire.mpegts.packets import DISTANCES, SYNC_BYTE
+
+_RTCP_TYPES = range(192, 224)  # where RTP has its marker and payload type (RFC 5761 section 4)
+_SYNC = bytes([SYNC_BYTE])
 _HEADER_BYTES = 12
 _VERSION_MASK, _VERSION_2 = 0xC0, 0x80
 _SEQUENCE_MASK = 0xFFFF
@@ -65,6 +69,10 @@ class RtpOrder:
             self._waiting[sequence] = payload
         return released + self.expire(now_ns)
 
+    def follows(self, data: bytes) -> bool:
+        """Whether a datagram is of the sender (SSRC) that is being received."""
+        return data[8:12] == self._ssrc
+
     @property
     def is_waiting(self) -> bool:
         """Whether something is held back: call :meth:`expire` from time to time."""
@@ -98,6 +106,27 @@ class RtpOrder:
         self._waiting.clear()
         self._ssrc = ssrc
         return released
+
+
+def is_rtcp(data: bytes) -> bool:
+    """Whether a datagram is a compound of RTCP packets (RFC 3550 section A.2): their lengths fill it."""
+    position = 0
+    while position + 4 <= len(data):
+        if data[position] & _VERSION_MASK != _VERSION_2 or data[position + 1] not in _RTCP_TYPES:
+            return False
+        position += 4 * (int.from_bytes(data[position + 2 : position + 4], "big") + 1)
+    return position == len(data) > 0
+
+
+def carries_packets(data: bytes) -> bool:
+    """Whether an RTP datagram carries whole transport packets, as RFC 2250 section 2 has it."""
+    payload = rtp_payload(data) or b""
+    return any(_has_packets(payload, distance) for distance in DISTANCES)
+
+
+def _has_packets(payload: bytes, distance: int) -> bool:
+    start = 4 if distance == 192 else 0  # behind the time stamp
+    return len(payload) >= distance and not payload[start::distance].strip(_SYNC)
 
 
 def rtp_payload(data: bytes) -> bytes | None:
