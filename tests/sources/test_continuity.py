@@ -3,7 +3,7 @@
 from openstreamer.media.frame import Frame
 from openstreamer.media.h264 import H264Config
 from openstreamer.media.track import Track
-from openstreamer.sources.continuity import REPEAT_S, WRAP_90K, Continuity
+from openstreamer.sources.continuity import MOST_HELD_BYTES, REPEAT_S, WRAP_90K, Continuity
 from tests.support.media import AUDIO, PPS, SPS, VIDEO, audio, video
 
 GOP = 5
@@ -90,6 +90,36 @@ def test_a_new_clock_a_little_behind_is_found_out_and_begins_with_a_key_frame() 
     assert pictures[0].dts_90k > last_90k
     assert len(pictures) >= 100 - (REPEAT_S * 25 + GOP + 2)
     assert times(after) == sorted(times(after))
+
+
+def test_what_a_new_clock_sent_while_it_looked_like_a_repetition_is_not_lost() -> None:
+    clock = Continuity()
+    last_90k = times(clock.map(stream(0, 100), 4.0))[-1]
+    clock.reconnected()
+    after: list[Frame] = []
+    frames = stream(0, 50)
+    for number in range(0, len(frames), 2):
+        after += clock.map(frames[number : number + 2], 4.5 + number / 2 / 25)
+    pictures = [frame for frame in after if frame.track == VIDEO]
+    assert len(pictures) == 50
+    assert pictures[0].key
+    assert pictures[0].dts_90k == last_90k + 45_000
+    assert times(after) == sorted(times(after))
+
+
+def test_what_is_held_of_a_repetition_is_bounded_and_then_a_key_frame_is_waited_for() -> None:
+    clock = Continuity()
+    last_90k = times(clock.map(stream(0, 100), 4.0))[-1]
+    clock.reconnected()
+    frames = stream(0, 50)
+    frames[0].payload = bytes(MOST_HELD_BYTES)
+    after: list[Frame] = []
+    for number in range(0, len(frames), 2):
+        after += clock.map(frames[number : number + 2], 4.5 + number / 2 / 25)
+    pictures = [frame for frame in after if frame.track == VIDEO]
+    assert len(pictures) == 50 - (REPEAT_S * 25 + GOP)
+    assert pictures[0].key
+    assert pictures[0].dts_90k == last_90k + 45_000 + (REPEAT_S * 25 + GOP) * STEP_90K
 
 
 def test_it_bears_several_reconnects() -> None:

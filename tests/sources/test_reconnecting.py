@@ -1,5 +1,6 @@
 """Cut connections that the consumer does not notice, and those that it must."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -12,9 +13,10 @@ from openstreamer.media.errors import (
     SourceUnreachable,
 )
 from openstreamer.media.frame import Frame
-from openstreamer.sources.reconnecting import BUDGET_S, STABLE_S, WAITS_S, ReconnectingSource
+from openstreamer.sources.base import KEY_FRAME_DEADLINE_S, LOOK_S, QUIET_S
+from openstreamer.sources.reconnecting import BUDGET_S, PATIENCE_S, STABLE_S, WAITS_S, ReconnectingSource
 from tests.support.media import audio, video
-from tests.support.sources import PausingSource, ScriptedSource
+from tests.support.sources import MidGopSource, PausingSource, ScriptedSource
 from tests.support.virtual_time import VirtualTimeLoop, run_virtual
 
 CUT = SourceUnreachable("cut")
@@ -162,3 +164,84 @@ def test_a_source_can_be_excepted() -> None:
             assert (await frames_until_error(source))[1] is CUT
 
     run_virtual(main)
+
+
+def test_a_new_connection_that_sends_is_waited_for_until_its_key_frame() -> None:
+    line = Line(
+        ScriptedSource([group(0), CUT]),
+        MidGopSource(pause_s=9.5, sends_s=60.0, then=[group(900_000), SourceEnded("done")]),
+    )
+
+    async def use(source: ReconnectingSource[ScriptedSource], loop: VirtualTimeLoop) -> None:
+        frames, err = await frames_until_error(source)
+        assert isinstance(err, SourceEnded)
+        assert len(frames) == 6
+        assert source.statistics.reconnects == 1
+        assert len(line.opened) == 2
+
+    on(line, use)
+
+
+@pytest.mark.parametrize(("sends_s", "waited_s"), [(3.0, 3.0 + QUIET_S), (60.0, KEY_FRAME_DEADLINE_S)])
+def test_a_new_connection_without_a_key_frame_is_not_waited_for_for_ever(
+    sends_s: float, waited_s: float
+) -> None:
+    line = Line(ScriptedSource([group(0), CUT]), MidGopSource(pause_s=600.0, sends_s=sends_s, then=[]))
+
+    async def use(source: ReconnectingSource[ScriptedSource], loop: VirtualTimeLoop) -> None:
+        started_s = loop.time()
+        assert (await frames_until_error(source))[1] is CUT
+        assert loop.time() - started_s == pytest.approx(waited_s, abs=LOOK_S)
+
+    on(line, use)
+
+
+@pytest.mark.parametrize(("cut_after_s", "opened"), [(0.5, 3), (3.0, 2)])
+def test_a_cut_before_the_key_frame_is_tried_again_within_the_budget_only(
+    cut_after_s: float, opened: int
+) -> None:
+    line = Line(
+        ScriptedSource([group(0), CUT]),
+        MidGopSource(pause_s=cut_after_s, sends_s=60.0, then=[SourceUnreachable("again")]),
+        ScriptedSource([group(90_000), SourceEnded("done")]),
+    )
+
+    async def use(source: ReconnectingSource[ScriptedSource], loop: VirtualTimeLoop) -> None:
+        _, err = await frames_until_error(source)
+        assert len(line.opened) == opened
+        assert isinstance(err, SourceEnded if opened == 3 else SourceUnreachable)
+
+    on(line, use)
+
+
+def test_it_asks_for_patience_until_something_new_came() -> None:
+    line = Line(
+        ScriptedSource([group(0), CUT]),
+        MidGopSource(pause_s=4.0, sends_s=60.0, then=[group(0), group(90_000)]),
+    )
+
+    async def use(source: ReconnectingSource[ScriptedSource], loop: VirtualTimeLoop) -> None:
+        await source.receive()
+        assert source.patience_s == 0.0
+        asked: list[float] = []
+        for after_s in (0.1, 2.0, 3.9):
+            loop.call_later(after_s, lambda: asked.append(source.patience_s))
+        assert (await source.receive())[0].dts_90k == 90_000
+        assert asked[0] == 0.0
+        assert asked[1:] == [KEY_FRAME_DEADLINE_S + BUDGET_S] * 2
+        assert source.patience_s == 0.0
+
+    on(line, use)
+
+
+def test_a_connection_that_only_repeats_is_waited_for_a_while() -> None:
+    line = Line(ScriptedSource([group(0), CUT]), ScriptedSource([group(0)]))
+
+    async def use(source: ReconnectingSource[ScriptedSource], loop: VirtualTimeLoop) -> None:
+        await source.receive()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await source.receive()
+        assert source.patience_s == PATIENCE_S
+
+    on(line, use)

@@ -18,7 +18,7 @@ from openstreamer.stream.ingest import Ingest, IngestTotals
 from openstreamer.stream.publish import PublishPoint, PublishRefused, PublishRequest
 from tests.support.beside import beside, end
 from tests.support.media import video
-from tests.support.sources import PausingSource, ScriptedSource
+from tests.support.sources import MidGopSource, PausingSource, ScriptedSource
 from tests.support.virtual_time import VirtualTimeLoop, run_virtual
 
 
@@ -123,6 +123,57 @@ def test_silence_ends_a_source_after_the_silence_window_and_not_before() -> None
             await asyncio.sleep(0.2)
             assert quiet.closed
             assert "silent for 2 s" in rig.ingest.failures[-1].message
+
+    virtual(scenario)
+
+
+def test_a_source_that_only_lacks_its_key_frame_is_waited_for_as_long_as_a_long_gop_lasts() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        rig = Rig(loop, [MidGopSource(pause_s=9.9, sends_s=60.0, then=[second(0), second(1)])])
+        await rig.run_for(10.5)
+        assert rig.hub.end == 50
+        assert not rig.ingest.failures
+        assert len(rig.opened_s) == 1
+
+    virtual(scenario)
+
+
+def test_a_source_whose_key_frame_never_comes_is_given_up() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        endless = MidGopSource(pause_s=600.0, sends_s=600.0, then=[])
+        rig = Rig(loop, [endless])
+        async with beside(rig.ingest.run()):
+            await asyncio.sleep(11.9)
+            assert not endless.closed
+            await asyncio.sleep(0.3)
+            assert endless.closed
+        assert "connected, but no key frame within 12 s" in rig.ingest.failures[-1].message
+
+    virtual(scenario)
+
+
+class WaitingSource(PausingSource):
+    """One that asks for patience as soon as nothing comes."""
+
+    patience_s = 0.0
+
+    async def receive(self) -> list[Frame]:
+        asyncio.get_running_loop().call_later(1.0, setattr, self, "patience_s", 9.0)
+        return await super().receive()
+
+
+def test_patience_that_is_asked_for_during_the_silence_is_given() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        waiting = WaitingSource([second(0)], pause_s=8.0, then=[second(1)])
+        rig = Rig(loop, [waiting], silence_s=2.0)
+        async with beside(rig.ingest.run()):
+            await asyncio.sleep(8.5)
+            assert rig.hub.end == 50
+            await asyncio.sleep(8.5)
+            assert not waiting.closed
+            await asyncio.sleep(2.0)
+            assert waiting.closed
+        assert "silent for 9 s" in rig.ingest.failures[0].message
 
     virtual(scenario)
 

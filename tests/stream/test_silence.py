@@ -71,3 +71,14 @@ def test_a_process_that_was_stopped_still_notices_silence() -> None:
         assert loop.time() == pytest.approx(1003.6)
 
     virtual(scenario)
+
+
+def test_it_can_be_extended_when_it_is_due() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        until_s = iter((1004.0, 1007.0))
+        with pytest.raises(TimeoutError):
+            async with SilenceDeadline(2.0, lambda: next(until_s, None)):
+                await asyncio.Event().wait()
+        assert loop.time() == pytest.approx(1007.0)
+
+    virtual(scenario)

@@ -59,3 +59,29 @@ class PausingSource(ScriptedSource):
             await asyncio.sleep(self._pause_s)
             self._script, self._then = self._then, []
         return await super().receive()
+
+
+class MidGopSource(PausingSource):
+    """Joined between two key frames: bytes come for ``sends_s``, but no frame before ``pause_s`` are over."""
+
+    def __init__(self, *, pause_s: float, sends_s: float, then: list[list[Frame] | Exception]) -> None:
+        super().__init__([], pause_s=pause_s, then=then)
+        self._sends_s = sends_s
+
+    async def receive(self) -> list[Frame]:
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + self._sends_s
+        timer: asyncio.TimerHandle | None = None
+
+        def send() -> None:
+            nonlocal timer
+            self.statistics.received_bytes += 1316
+            if loop.time() < ends_s:
+                timer = loop.call_later(0.1, send)
+
+        timer = loop.call_later(0.1, send)
+        try:
+            return await super().receive()
+        finally:
+            if timer is not None:
+                timer.cancel()

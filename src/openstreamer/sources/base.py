@@ -6,11 +6,16 @@ frames; leaving it closes everything it opened. It knows no hub and no stream.
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Final, Protocol, Self, runtime_checkable
 
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.wire.demuxer import ListedProgram
+
+KEY_FRAME_DEADLINE_S: Final = 12.0  # for the key frame of media that comes: GOPs of 10 s are in use
+QUIET_S: Final = 2.0  # without a byte, media comes no more
+LOOK_S: Final = 0.5  # between two looks at what was received
+_EARLY_S: Final = 0.001  # timers may come too early by the resolution of the clock
 
 
 @dataclass(slots=True)
@@ -107,3 +112,35 @@ def programs_of(source: Source) -> tuple[ListedProgram, ...]:
 def patience_of(source: Source) -> float:
     """How long ``source`` asks to be waited for, in seconds; 0 for sources that do not ask."""
     return source.patience_s if isinstance(source, Patient) else 0.0
+
+
+class FirstFrameWait:
+    """How long a source is waited for that is connected and has not yielded a frame: ``least_s`` in any case,
+    and for as long as bytes come, ``most_s`` at the most.
+
+    One that sends media and only lacks a key frame is worth more than a new connection, which would wait for
+    the same key frame again. Pure: time is a parameter.
+    """
+
+    def __init__(
+        self, now_s: float, received_bytes: int, *, least_s: float, most_s: float = KEY_FRAME_DEADLINE_S
+    ) -> None:
+        self._begun_s = now_s
+        self._received_bytes = received_bytes
+        self._least_s = least_s
+        self._most_s = max(least_s, most_s)
+        self.limit_s = least_s
+        """How long in total, by what is known so far."""
+
+    @property
+    def extended(self) -> bool:
+        """Whether bytes came, so that it is waited for longer."""
+        return self.limit_s > self._least_s
+
+    def next_look_s(self, now_s: float, received_bytes: int) -> float | None:
+        """When to look again, given what was received until now; ``None``: it was waited long enough."""
+        if received_bytes > self._received_bytes:
+            self._received_bytes = received_bytes
+            self.limit_s = min(self._most_s, max(self._least_s, now_s - self._begun_s + QUIET_S))
+        over_s = self._begun_s + self.limit_s
+        return None if now_s + _EARLY_S >= over_s else min(over_s, now_s + LOOK_S)

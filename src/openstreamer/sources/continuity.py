@@ -14,6 +14,7 @@ WRAP_90K: Final = 1 << 33  # a new demuxer does not know how often the clock of 
 MOST_GAP_90K: Final = 10 * TICKS_PER_SECOND  # a clock that is further on is taken for another one
 MOST_REPEAT_90K: Final = 10 * TICKS_PER_SECOND  # what servers keep for new clients: one or two GOPs
 REPEAT_S: Final = 1.0  # a repetition arrives in a burst; one that lasts longer is another clock
+MOST_HELD_BYTES: Final = 8 << 20  # of what may be a repetition
 _STEP_90K: Final = 1800  # 20 ms, between the last frame and the first of another clock that came at once
 
 
@@ -32,6 +33,10 @@ class Continuity:
         self._repeating: set[int] = set()  # tracks whose frames came already
         self._repeating_until_s = 0.0
         self._needs_key = False
+        self._aligned_at_s: float | None = None  # where another clock begins whose first frames are held
+        self._held: list[Frame] = []  # what looks like a repetition, as long as all of it does
+        self._held_bytes = 0
+        self._holds = False
 
     def reconnected(self) -> None:
         """The next frames are of a new connection and its new demuxer."""
@@ -39,6 +44,7 @@ class Continuity:
         self._moved = self._begun
         self._needs_key = False
         self._repeating.clear()
+        self._hold(self._begun)
 
     def map(self, frames: list[Frame], now_s: float) -> list[Frame]:
         """``frames`` on one clock, without what came already; the frames are changed."""
@@ -46,6 +52,8 @@ class Continuity:
             return frames
         if not self._aligned:
             self._align(frames[0].dts_90k, now_s)
+        if self._repeating and now_s > self._repeating_until_s and self._repeats(frames):
+            frames = self._find_another_clock(frames)
         if self._moved:
             frames = [frame for frame in frames if self._keep(frame, now_s)]
             if not frames:
@@ -69,8 +77,38 @@ class Continuity:
         self._known[track.id] = track
         return track
 
+    def _repeats(self, frames: list[Frame]) -> bool:
+        return any(
+            frame.track.id in self._repeating
+            and frame.dts_90k + self._offset_90k <= self._last_90k[frame.track.id]
+            for frame in frames
+        )
+
+    def _find_another_clock(self, frames: list[Frame]) -> list[Frame]:
+        """What looked like a repetition was none: all of it, from its first key frame on, is to be mapped."""
+        self._repeating.clear()
+        self._needs_key = True
+        if not any(frame.key for frame in self._held):
+            self._aligned_at_s = None
+        frames = self._held + frames
+        self._hold(False)
+        return frames
+
+    def _hold(self, whether: bool) -> None:
+        self._holds = whether
+        self._held = []
+        self._held_bytes = 0
+
+    def _put_aside(self, frame: Frame) -> None:
+        if self._holds:
+            self._held.append(frame)
+            self._held_bytes += len(frame.payload)
+            if self._held_bytes > MOST_HELD_BYTES:
+                self._hold(False)
+
     def _align(self, first_90k: int, now_s: float) -> None:
         self._aligned = True
+        self._aligned_at_s = now_s
         wraps = round((self._newest_90k - first_90k - self._offset_90k) / WRAP_90K)
         offset_90k = self._offset_90k + wraps * WRAP_90K
         ahead_90k = first_90k + offset_90k - self._newest_90k
@@ -92,16 +130,15 @@ class Continuity:
             if not frame.key:
                 return False
             self._needs_key = False
-            self._begin_anew(frame.dts_90k, now_s)
+            self._begin_anew(frame.dts_90k, now_s if self._aligned_at_s is None else self._aligned_at_s)
         dts_90k = frame.dts_90k + self._offset_90k
         last_90k = self._last_90k.get(track.id)
         if track.id in self._repeating:
             if last_90k is not None and dts_90k <= last_90k:
-                if now_s > self._repeating_until_s:
-                    self._repeating.clear()
-                    self._needs_key = True
+                self._put_aside(frame)
                 return False
             self._repeating.discard(track.id)
+            self._hold(False)
         frame.dts_90k = dts_90k if last_90k is None else max(dts_90k, last_90k)
         frame.pts_90k += self._offset_90k
         self._last_90k[track.id] = frame.dts_90k

@@ -8,13 +8,21 @@ from typing import Final, Generic, Self, TypeVar
 from openstreamer.media.errors import SourceError, SourceRejected, SourceStalled, SourceUnreachable
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
-from openstreamer.sources.base import Source, SourceStatistics, patience_of, programs_of
+from openstreamer.sources.base import (
+    KEY_FRAME_DEADLINE_S,
+    FirstFrameWait,
+    Source,
+    SourceStatistics,
+    patience_of,
+    programs_of,
+)
 from openstreamer.sources.batches import FrameBatches
 from openstreamer.sources.continuity import Continuity
 from openstreamer.wire.demuxer import ListedProgram
 
 WAITS_S: Final = (0.0, 0.2, 0.6)  # before each try; three within a second
-BUDGET_S: Final = 1.5  # for all tries together: less than the 2 s of silence after which a stream gives up
+BUDGET_S: Final = 1.5  # until media comes again: less than the 2 s of silence after which a stream gives up
+PATIENCE_S: Final = 5.0  # for what follows a reconnect, until something of it is new
 STABLE_S: Final = 10.0  # a connection that was cut again within this ends the source: its consumer decides
 
 S = TypeVar("S", bound=Source)
@@ -24,7 +32,8 @@ class ReconnectingSource(Generic[S]):
     """Wraps the sources that ``open_source`` makes, one per connection.
 
     Only a lost connection (:class:`SourceUnreachable`) that had delivered frames is made again; silence, ends
-    and refusals pass through. ``may_reconnect`` can except a source. ``budget_s`` bounds all tries together.
+    and refusals pass through. ``may_reconnect`` can except a source. ``budget_s`` bounds all tries together;
+    a new connection that sends media is then waited for until its key frame comes.
     """
 
     def __init__(
@@ -46,6 +55,7 @@ class ReconnectingSource(Generic[S]):
         self._announced: tuple[Track, ...] = ()
         self._connected_at_s = 0.0
         self._failure: SourceError | None = None
+        self._own_patience_s = 0.0  # beside that of the source: while a new connection has sent nothing new
 
     async def __aenter__(self) -> Self:
         await self._connect(self._newest)
@@ -96,8 +106,8 @@ class ReconnectingSource(Generic[S]):
 
     @property
     def patience_s(self) -> float:
-        """As the wrapped source says."""
-        return patience_of(self._newest)
+        """As the wrapped source says, or longer while a new connection has sent nothing new yet."""
+        return max(self._own_patience_s, patience_of(self._newest))
 
     async def _receive(self) -> list[Frame]:
         source = self._source
@@ -123,24 +133,50 @@ class ReconnectingSource(Generic[S]):
         return bool(self._announced) and (stable or first) and self._may_reconnect(source)
 
     async def _reconnect(self) -> list[Frame] | None:
-        """The first frames of a new connection, ``None`` when there is none within the budget."""
-        try:
-            async with asyncio.timeout(self._budget_s):
-                for wait_s in WAITS_S:
-                    await self._disconnect()
+        """The first frames of a new connection, ``None`` when no media comes within the budget."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self._budget_s
+        for wait_s in WAITS_S:
+            await self._disconnect()
+            if loop.time() + wait_s >= until_s:
+                break
+            try:
+                async with asyncio.timeout_at(until_s) as budget:
                     await asyncio.sleep(wait_s)
-                    try:
-                        await self._connect(self._open_source())
-                        assert self._source is not None
-                        frames = await self._source.receive()
-                    except (SourceUnreachable, SourceStalled, SourceRejected):
-                        continue  # a server that restarts answers 404 for a while
-                    self._continuity.reconnected()
-                    self._finished.reconnects += 1
-                    return frames
-        except TimeoutError:
-            pass
+                    await self._connect(self._open_source())
+                    frames = await self._first_frames(budget, until_s)
+            except (SourceUnreachable, SourceStalled, SourceRejected):
+                continue  # a server that restarts answers 404 for a while
+            except TimeoutError:
+                break
+            self._continuity.reconnected()
+            self._finished.reconnects += 1
+            self._own_patience_s = PATIENCE_S
+            return frames
         return None
+
+    async def _first_frames(self, budget: asyncio.Timeout, until_s: float) -> list[Frame]:
+        """Those of the connection that was just made; ``budget`` goes on while it sends."""
+        source, loop = self._source, asyncio.get_running_loop()
+        assert source is not None
+        begun_s = loop.time()
+        wait = FirstFrameWait(begun_s, source.statistics.received_bytes, least_s=until_s - begun_s)
+        looking: asyncio.TimerHandle | None = None
+
+        def look() -> None:
+            nonlocal looking
+            at_s = wait.next_look_s(loop.time(), source.statistics.received_bytes)
+            self._own_patience_s = KEY_FRAME_DEADLINE_S + self._budget_s if wait.extended else 0.0
+            budget.reschedule(loop.time() if at_s is None else None)
+            looking = loop.call_at(at_s, look) if at_s is not None else None
+
+        look()
+        try:
+            return await source.receive()
+        finally:
+            self._own_patience_s = 0.0
+            if looking is not None:
+                looking.cancel()
 
     async def _connect(self, source: S) -> None:
         self._newest = source
@@ -161,4 +197,7 @@ class ReconnectingSource(Generic[S]):
             same = self._continuity.tracks(tracks)
             if same != self._announced:
                 self._announced = same
-        self._batches.put(self._continuity.map(frames, asyncio.get_running_loop().time()), self._announced)
+        frames = self._continuity.map(frames, asyncio.get_running_loop().time())
+        if frames:
+            self._own_patience_s = 0.0
+        self._batches.put(frames, self._announced)

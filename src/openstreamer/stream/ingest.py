@@ -19,20 +19,20 @@ from openstreamer.failover.timeline import Timeline
 from openstreamer.hub import Hub, HubWriter
 from openstreamer.media.errors import SourceEnded, SourceError, SourceReplaced, SourceStalled
 from openstreamer.media.frame import Frame
-from openstreamer.sources.base import Source, SourceStatistics, patience_of
+from openstreamer.sources.base import LOOK_S, Source, SourceStatistics
 from openstreamer.stream.histogram import Histogram
-from openstreamer.stream.liveness import FIRST_FRAME_DEADLINE_S, silence_limit_s
+from openstreamer.stream.liveness import silence_limit_s
 from openstreamer.stream.pace import Pace
 from openstreamer.stream.publish import PublishPoint
 from openstreamer.stream.silence import SilenceDeadline
 from openstreamer.stream.tasks import Backoff
+from openstreamer.stream.waiting import Waiting
 
 logger = structlog.get_logger(__name__)
 
 RETRY = Backoff(first_s=1.0, most_s=30.0)
 ERRORS_KEPT = 5
 HOLD_STEP_S = 0.5  # while frames are held back, the input is said to live that often
-SILENCE_CHECKS = 16  # the silence deadline is moved this often per window: re-arming it per frame would cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +159,19 @@ class Ingest:
 
     async def _feed(self, source: Source, touch: Callable[[int], None]) -> None:
         loop = asyncio.get_running_loop()
-        hub, timeline, latency, silence_s = self._hub, self._timeline, self._latency, self.silence_s
+        hub, timeline, latency = self._hub, self._timeline, self._latency
         due_ns = self._pace.due_ns
-        epoch_before = timeline.epoch
         # A silent publisher is not sent away: its encoder may come back on the same connection, and until
         # then any other may take its slot over. The listener ends connections that are dead.
-        pulls = self.point is None
-        first_frame_s = max(FIRST_FRAME_DEADLINE_S, patience_of(source))
+        look_s, told_first_s = (LOOK_S, 0.0) if self.point is None else (None, math.inf)
+        wait = Waiting(source, loop.time())
         try:
-            async with SilenceDeadline(first_frame_s if pulls else None) as deadline:
+            async with SilenceDeadline(look_s, lambda: wait.longer_until_s(loop.time())) as deadline:
                 frames = await source.receive()
                 timeline.begin_epoch()
                 due_ns(timeline.end_90k, self._clock_ns())  # what the first batch spans is part of the burst
                 self.problem, self.delivers = None, True
-                recheck_at_s = 0.0 if pulls else math.inf
+                tell_at_s = told_first_s
                 with hub.writer() as writer:
                     while True:
                         now_ns = self._clock_ns()
@@ -182,25 +181,17 @@ class Ingest:
                         if frames and due_ns(frames[-1].dts_90k, now_ns) > now_ns:
                             deadline.reschedule(None)
                             await self._write_slowly(writer, frames, source, touch)
-                            recheck_at_s = 0.0 if pulls else math.inf
+                            tell_at_s = told_first_s
                         else:
                             writer.write(frames, source.tracks, now_ns)
                             touch(now_ns)
                         now_s = loop.time()
-                        if now_s >= recheck_at_s:
-                            silence_s = max(self.silence_limit_s, patience_of(source))
-                            recheck_at_s = now_s + silence_s / SILENCE_CHECKS
-                            deadline.reschedule(recheck_at_s + silence_s)
+                        if now_s >= tell_at_s:
+                            tell_at_s, until_s = wait.came(now_s, self.silence_limit_s)
+                            deadline.reschedule(until_s)
                         frames = await source.receive()
         except TimeoutError as err:
-            if self.damage is not None:
-                what = self.damage
-            elif timeline.epoch == epoch_before:
-                came = "no key frame" if source.statistics.received_bytes else "no media"
-                what = f"{came} within {first_frame_s:g} s"
-            else:
-                what = f"silent for {silence_s:g} s"
-            raise SourceStalled(f"{source.protocol}: connected, but {what}") from err
+            raise SourceStalled(f"{source.protocol}: connected, but {self.damage or wait.in_vain}") from err
 
     async def _write_slowly(
         self, writer: HubWriter, frames: list[Frame], source: Source, touch: Callable[[int], None]

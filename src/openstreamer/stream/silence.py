@@ -5,6 +5,7 @@ peers waiting in the sockets, and event loops run the timers first: every stream
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -13,9 +14,13 @@ LISTEN_S: Final = 0.1  # the loop has read every socket several times within tha
 
 class SilenceDeadline:
     """Raises TimeoutError out of the block it is entered for, like :func:`asyncio.timeout`, but never without
-    having listened for the last ``LISTEN_S`` before that."""
+    having listened for the last ``LISTEN_S`` before that.
 
-    def __init__(self, after_s: float | None) -> None:
+    ``extend`` is asked when it is due: until when to wait instead; ``None``: it is over.
+    """
+
+    def __init__(self, after_s: float | None, extend: Callable[[], float | None] = lambda: None) -> None:
+        self._extend = extend
         self._loop = asyncio.get_running_loop()
         self._timeout = asyncio.timeout(None)
         self._handle: asyncio.TimerHandle | None = None
@@ -45,4 +50,8 @@ class SilenceDeadline:
         self._handle = self._loop.call_at(max(self._at_s, self._loop.time() + LISTEN_S), self._expire)
 
     def _expire(self) -> None:
-        self._timeout.reschedule(self._loop.time())
+        at_s = self._extend()
+        if at_s is None:
+            self._timeout.reschedule(self._loop.time())
+        else:
+            self.reschedule(at_s)
