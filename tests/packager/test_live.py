@@ -11,10 +11,11 @@ from openstreamer.media.frame import Frame
 from openstreamer.media.h264 import H264Config
 from openstreamer.media.opus import OpusConfig
 from openstreamer.media.track import Track, TrackKind
-from openstreamer.packager.live import MAX_WAITING_AUDIO_FRAMES, LivePackager
+from openstreamer.packager.live import LivePackager
 from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.segment import PartReady, Segment
 from openstreamer.packager.silence import silent_frame
+from openstreamer.packager.sound import MAX_WAITING_AUDIO_FRAMES
 from tests.support.clips import clip
 from tests.support.hls_checker import HlsChecker
 from tests.support.made_streams import START_90K, MadeStream
@@ -277,6 +278,20 @@ def test_silent_audio_does_not_hold_video_up_and_is_replaced_by_silence() -> Non
     assert not any(s.gap for s in watched.audio)
     silent = [sample.data for sample in media(watched.audio) if sample.data == silent_frame(AUDIO.audio)]
     assert len(silent) * 1024 / 48_000 == pytest.approx(6, abs=0.05)
+
+
+def test_audio_that_falls_silent_again_and_again_is_replaced_every_time() -> None:
+    holes_s = [(7, 10.5), (17, 20.5), (27, 30.5)]
+    stream = MadeStream(seconds=36)
+    watched = Watched()
+    for frame in stream.frames():
+        at_s = (frame.pts_90k - START_90K) / 90_000
+        if frame.track is not AUDIO or not any(start <= at_s < end for start, end in holes_s):
+            watched.take(watched.presentation.push([frame], stream.tracks, frame.pts_90k // 90))
+
+    assert_no_problems(watched)
+    made_up = [sample for sample in media(watched.audio) if sample.data == silent_frame(AUDIO.audio)]
+    assert len(made_up) * 1024 / 48_000 == pytest.approx(3 * 3.5, abs=0.1)
 
 
 def test_silent_audio_of_a_codec_without_coded_silence_leaves_gaps() -> None:

@@ -6,16 +6,12 @@ Pure: time comes with the frames. Rules:
   of a new source, and where a decoder configuration or the set of tracks changes. Without key frames it is at
   an intra refresh, or by time; such a segment is not called independent. A change of configuration is a new
   *generation*: exactly one discontinuity, at the same media sequence number in all playlists.
-- Audio follows: its segment ends at the frame nearest to video's cut. For that, audio waits until video has
-  come as far; while video is silent it waits ``SILENCE_90K`` and then goes on alone, cut by time.
-- A track that fell silent does not hold the other up. Sound that is ``SILENCE_90K`` behind is replaced by
-  coded silence, since browsers stop the picture where no sound is buffered; sound that then turns out to be
-  late, not silent, is waited for longer from there on. Where the codec allows no silence, and for video, the
-  segment is closed with what it has, and one for which nothing came is a gap in the playlist (EXT-X-GAP).
-  Video comes back with a key frame.
+- Audio follows, see :mod:`openstreamer.packager.sound`. While video is silent it waits ``SILENCE_90K`` and
+  then goes on alone, cut by time.
+- A track that fell silent does not hold the other up: the segment is closed with what it has, and one for
+  which nothing came is a gap in the playlist (EXT-X-GAP). Video comes back with a key frame.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
@@ -26,14 +22,13 @@ from openstreamer.packager.cadence import SILENCE_90K, VideoPace
 from openstreamer.packager.key_frames import KeyFrames
 from openstreamer.packager.openings import Openings, same_media
 from openstreamer.packager.options import PackagerOptions
-from openstreamer.packager.segment import Generation, Opening, PackagerEvent, SegmentReady
+from openstreamer.packager.segment import Generation, PackagerEvent, SegmentReady
+from openstreamer.packager.sound import Sound, half_frame_90k
 from openstreamer.packager.target import TargetDuration
 from openstreamer.packager.track import AudioPackager, TrackPackager, VideoPackager
 from openstreamer.packager.window import LEAST_LISTED_TARGETS
 
 START_WITHOUT_VIDEO_90K: Final = 2 * SILENCE_90K  # how long the first key frame is waited for
-LATEST_AUDIO_90K: Final = 10 * 90_000  # audio that arrives later than this beside video is not waited for
-MAX_WAITING_AUDIO_FRAMES: Final = 2048  # 40 s of AAC; the oldest is dropped
 
 
 class LivePackager:
@@ -46,8 +41,7 @@ class LivePackager:
     def __init__(self, options: PackagerOptions, first_msn: int, discontinuity_sequence: int = 0) -> None:
         self.options = options
         self.video: VideoPackager | None = None
-        self.audio: AudioPackager | None = None
-        self.dropped_frames = 0
+        self._dropped_frames = 0
         self._events: list[PackagerEvent] = []
         self._openings = Openings(options, first_msn, discontinuity_sequence)
         self._target = TargetDuration(options.segment_target_s, self._openings.early_90k)
@@ -60,13 +54,18 @@ class LivePackager:
         self._key_frames = KeyFrames()
         self._video_now_90k: int | None = None
         self._video_pace = VideoPace()
-        self._patience_90k = SILENCE_90K  # how far behind video audio may be before it counts as silent
-        self._audio_silent = False
-        # Audio that waits for video to come as far, and cuts that audio has not come to.
-        self._waiting: deque[Frame] = deque()
-        self._cuts: deque[Opening] = deque()
+        self._sound = Sound(options, self._openings, self._events)
 
     # -- what can be seen ----------------------------------------------------------------------------
+
+    @property
+    def audio(self) -> AudioPackager | None:
+        return self._sound.packager
+
+    @property
+    def dropped_frames(self) -> int:
+        """Frames that are in no part, but for those that the tracks' packagers dropped."""
+        return self._dropped_frames + self._sound.dropped_frames
 
     @property
     def generation(self) -> Generation | None:
@@ -119,7 +118,7 @@ class LivePackager:
     def due_90k(self) -> int:
         """Nothing becomes ready before a frame of this decode time, a key frame or one of another source is
         pushed, so that it is enough to push the frames before it together with it. 0: any frame may be it."""
-        if self._openings.learning or self._cuts or self._video_silent or self._audio_silent:
+        if self._openings.learning or self._video_silent or self._sound.is_pending:
             return 0
         return min((track.part_due_90k for track in self.tracks), default=0)
 
@@ -128,6 +127,7 @@ class LivePackager:
         and who follows them stay. Bounds of what tracks hold are not changed by it."""
         self.options = options
         self._openings.adopt(options)
+        self._sound.adopt(options)
         self._target.adopt(options.segment_target_s, self._openings.early_90k)
         self._list_enough()
         for track in self.tracks:
@@ -158,8 +158,8 @@ class LivePackager:
         opening = self._openings.current
         if opening is None:
             return []
-        self._release_audio(None)
-        self._apply_cuts()
+        self._sound.release(None)
+        self._sound.apply_cuts()
         ends = [track.end_90k for track in self.tracks if track.segment is not None]
         until_90k = max(opening.pts_90k, *ends)
         for track in self.tracks:
@@ -168,7 +168,7 @@ class LivePackager:
         self._openings.current = None
         self._video_flows = self._video_silent = False
         self._video_now_90k = None
-        self._waiting.clear()
+        self._sound.waiting.clear()
         return self._take_events()
 
     def _take_events(self) -> list[PackagerEvent]:
@@ -192,24 +192,21 @@ class LivePackager:
         self._video_track = next((track for track in tracks if track.is_video), None)
         self._audio_track = next((track for track in tracks if track.kind is TrackKind.AUDIO), None)
         if self._video_track is None:
-            self._release_audio(None)
+            self._sound.release(None)
 
     # -- video leads ---------------------------------------------------------------------------------
 
     def _push(self, frames: Sequence[Frame], video_id: int, audio_id: int | None) -> None:
-        waiting = self._waiting
+        sound = self._sound
         for frame in frames:
             track_id = frame.track.id
             if track_id == video_id:
                 self._take_video(frame)
             elif track_id == audio_id:
-                waiting.append(frame)
-                self._audio_silent = False
+                sound.arrive(frame)
             else:
-                self.dropped_frames += 1
-        if len(waiting) > MAX_WAITING_AUDIO_FRAMES:
-            self._drop_waiting(len(waiting) - MAX_WAITING_AUDIO_FRAMES)
-        if waiting or self._cuts or self._audio_silent:
+                self._dropped_frames += 1
+        if sound.waiting or sound.is_pending:
             self._advance_audio()
 
     def _take_video(self, frame: Frame) -> None:
@@ -220,7 +217,7 @@ class LivePackager:
             if self._begins_segment(frame):
                 self._cut_at_video(frame)
         elif not self._video_flows or not self._decodable(frame):
-            self.dropped_frames += 1
+            self._dropped_frames += 1
             return
         video = self.video
         assert video is not None
@@ -290,13 +287,14 @@ class LivePackager:
             self.video.end(frame.pts_90k, frame.dts_90k)
         self.video.begin(opening)
         self._video_flows = True
-        self._cuts.append(opening)
+        self._sound.cut(opening)
 
     def _audio_beside(self, frame: Frame) -> Track | None:
         """The audio track that goes with a video frame: of the audio that waits, if it is of the same
         epoch; else what the source announces, if that is about this epoch; else what there was."""
-        if self._waiting and self._waiting[-1].epoch == frame.epoch:
-            return self._waiting[-1].track
+        waiting = self._sound.waiting
+        if waiting and waiting[-1].epoch == frame.epoch:
+            return waiting[-1].track
         if frame.epoch == self._openings.newest_epoch or self.generation is None:
             return self._audio_track
         return self.generation.audio
@@ -316,140 +314,33 @@ class LivePackager:
             track.retarget(generation)
             track.window.forget_lines()
 
-    # -- audio follows -------------------------------------------------------------------------------
+    # -- audio follows, or goes on alone -------------------------------------------------------------
 
     def _advance_audio(self) -> None:
-        waiting = self._waiting
+        waiting = self._sound.waiting
         now = self._video_now_90k
         if now is None:
             if not self._starts_without_video():
                 return
             now = self._video_now_90k = waiting[0].pts_90k
-        if not waiting:
-            self._fill_with_silence(now)
-        elif waiting[-1].pts_90k - now > self._video_pace.patience_90k:
+        if waiting and waiting[-1].pts_90k - now > self._video_pace.patience_90k:
             self._video_silent = True
             self._go_on_without_video(waiting[-1].pts_90k - SILENCE_90K)
         else:
-            self._release_audio(now)
-        if self._cuts:
-            self._force_cuts(now)
+            self._sound.follow(now)
 
     def _starts_without_video(self) -> bool:
         """Whether the first key frame was waited for long enough. Until then all audio waits with it."""
-        waiting = self._waiting
+        waiting = self._sound.waiting
         return bool(waiting) and waiting[-1].pts_90k - waiting[0].pts_90k > START_WITHOUT_VIDEO_90K
-
-    def _fill_with_silence(self, now: int) -> None:
-        """Nothing of the audio waits: when it is too far behind, coded silence takes its place."""
-        audio = self.audio
-        if audio is None or audio.segment is None:
-            return
-        if self._has_audio and not self._audio_silent and now - audio.end_90k <= self._patience_90k:
-            return
-        self._audio_silent = True
-        while (end_90k := audio.end_90k) < now:
-            frame = audio.silence()
-            if frame is None:
-                return
-            self._take_audio(frame)
-            if audio.end_90k <= end_90k:
-                return
-
-    @property
-    def _has_audio(self) -> bool:
-        """Whether the present source has audio. If it has none and the one before had, viewers go on with
-        silence: their players have a buffer for sound, and the next source may fill it again."""
-        return self.generation is not None and self.generation.audio is not None
-
-    def _force_cuts(self, now: int) -> None:
-        """Audio that is silent, or is not there any more, does not hold the playlist up."""
-        if self._cuts[-1].generation.audio is None:
-            self._apply_cuts()
-        while self._cuts and now - self._cuts[0].pts_90k > self._patience_90k:
-            self._apply_cut(self._cuts.popleft())
-
-    def _release_audio(self, until_90k: int | None) -> None:
-        """Package the audio that video has caught up with."""
-        waiting = self._waiting
-        while waiting:
-            frame = waiting[0]
-            if until_90k is not None and (frame.pts_90k > until_90k or self._is_early(frame)):
-                return
-            waiting.popleft()
-            self._take_audio(frame)
-
-    def _is_early(self, frame: Frame) -> bool:
-        """Whether a frame has a configuration that only a coming segment can carry."""
-        track = frame.track
-        audio = self.audio
-        if audio is not None and same_media(track, audio.track):
-            return False
-        if any(same_media(track, cut.generation.audio) for cut in self._cuts):
-            return False
-        return self.generation is None or frame.epoch >= self._segment_epoch(audio)
-
-    def _segment_epoch(self, audio: AudioPackager | None) -> int:
-        segment = audio.segment if audio is not None else None
-        return segment.opening.epoch if segment is not None else -1
-
-    def _take_audio(self, frame: Frame) -> None:
-        cuts = self._cuts
-        if cuts:
-            half_90k = self._half_frame_90k(frame.track)
-            while cuts and frame.pts_90k + half_90k >= cuts[0].pts_90k:
-                self._apply_cut(cuts.popleft(), frame.pts_90k)
-        audio = self.audio
-        if audio is None or audio.segment is None or not same_media(frame.track, audio.track):
-            self.dropped_frames += 1
-            return
-        if frame.pts_90k < audio.silence_until_90k:
-            self._be_patient(frame)
-        audio.add(frame)
-        if self._openings.learning and not self._video_flows:
-            self._learn_from_audio(frame)
-
-    def _be_patient(self, frame: Frame) -> None:
-        """What was taken for silent is only late."""
-        if self._video_now_90k is not None:
-            late_90k = self._video_now_90k - frame.pts_90k + SILENCE_90K // 2
-            self._patience_90k = min(max(self._patience_90k, late_90k), LATEST_AUDIO_90K)
-
-    def _half_frame_90k(self, track: Track) -> int:
-        config = track.audio
-        return config.samples_per_frame * 45_000 // config.timescale
-
-    def _apply_cuts(self) -> None:
-        while self._cuts:
-            self._apply_cut(self._cuts.popleft())
-
-    def _apply_cut(self, opening: Opening, next_90k: int | None = None) -> None:
-        """Audio's segment ends, and the one of ``opening`` begins; ``next_90k`` is its first frame's time."""
-        audio = self.audio
-        if audio is None:
-            if opening.generation.audio is None:
-                return
-            audio = self.audio = AudioPackager(self.options, self._events)
-        elif audio.segment is not None:
-            audio.end(opening.pts_90k, next_90k)
-        audio.begin(opening)
-        if opening.generation.audio is None and not audio.window.has_media:
-            self.audio = None
-
-    def _drop_waiting(self, count: int) -> None:
-        for _ in range(count):
-            self._waiting.popleft()
-        self.dropped_frames += count
-
-    # -- audio alone ---------------------------------------------------------------------------------
 
     def _go_on_without_video(self, until_90k: int) -> None:
         """Video is silent: audio is packaged up to ``until_90k`` and cut by time."""
-        self._apply_cuts()
-        waiting = self._waiting
+        self._sound.apply_cuts()
+        waiting = self._sound.waiting
         while waiting and waiting[0].pts_90k <= until_90k:
             frame = waiting.popleft()
-            if self._openings.is_due(frame.pts_90k, self._half_frame_90k(frame.track)):
+            if self._openings.is_due(frame.pts_90k, half_frame_90k(frame.track)):
                 self._cut_at_audio(frame, self._video_track)
             self._take_audio(frame)
 
@@ -458,7 +349,7 @@ class LivePackager:
         self._video_now_90k = None
         for frame in frames:
             if frame.track.id != audio_id:
-                self.dropped_frames += 1
+                self._dropped_frames += 1
                 continue
             if self._audio_begins_segment(frame):
                 self._cut_at_audio(frame, None)
@@ -469,11 +360,11 @@ class LivePackager:
         openings = self._openings
         if openings.current is None or frame.epoch != openings.current.epoch:
             return True
-        due = openings.is_due(frame.pts_90k, self._half_frame_90k(frame.track))
+        due = openings.is_due(frame.pts_90k, half_frame_90k(frame.track))
         return due or openings.changes(None, frame.track)
 
     def _cut_at_audio(self, frame: Frame, video: Track | None) -> None:
-        self._apply_cuts()
+        self._sound.apply_cuts()
         opening = self._openings.open(frame.pts_90k, frame.epoch, video, frame.track)
         self._video_flows = False
         if self.video is None and video is not None:
@@ -484,7 +375,11 @@ class LivePackager:
             self.video.begin(opening)
             if video is None and not self.video.window.has_media:
                 self.video = None
-        self._apply_cut(opening, frame.pts_90k)
+        self._sound.begin(opening, frame.pts_90k)
+
+    def _take_audio(self, frame: Frame) -> None:
+        if self._sound.take(frame) and self._openings.learning and not self._video_flows:
+            self._learn_from_audio(frame)
 
     def _learn_from_audio(self, frame: Frame) -> None:
         config = frame.track.audio
