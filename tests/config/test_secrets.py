@@ -47,9 +47,13 @@ def test_what_is_no_secret_stays_readable() -> None:
     shown = mask(_STREAM)
     assert shown["inputs"][0]["url"] == f"https://u:{MASK}@cdn/a.m3u8?token={MASK}"
     assert shown["inputs"][0]["headers"]["User-Agent"] == "tv"
-    assert shown["inputs"][0]["params"]["latency"] == "120"
     assert shown["inputs"][1]["url"] == "publish://"
     assert mask({"stream_key": ""}) == {"stream_key": ""}
+
+
+def test_every_value_of_the_params_is_masked_whatever_its_name() -> None:
+    params = mask(_STREAM)["inputs"][0]["params"]
+    assert params == {"passphrase": MASK, "latency": MASK}
 
 
 def test_a_new_secret_replaces_the_stored_one() -> None:

@@ -29,6 +29,7 @@ from openstreamer.config.urls import (
     MASK,
     is_secret_name,
     redact_push_url,
+    redact_request_url,
     redact_text,
     redact_url,
     unmask_url,
@@ -45,7 +46,7 @@ _MEANINGS: dict[str, InputUrl] = {
         640, 360, Fraction(30000, 1001), 2_500_000
     ),
     "test://?fps=60000/1001": TestInput(fps=Fraction(60000, 1001)),
-    "rtmp://h/live/news?x=1": RtmpInput(Endpoint("h", 1935, "/live/news", (("x", "1"),)), tls=False),
+    "rtmp://h/live/news?type=1": RtmpInput(Endpoint("h", 1935, "/live/news", (("type", "1"),)), tls=False),
     "RTMPS://h:444/a/b": RtmpInput(Endpoint("h", 444, "/a/b"), tls=True),
     "rtsp://u:p%40w@cam/ch1": RtspInput(Endpoint("cam", 554, "/ch1", (), "u", "p@w"), tls=False),
     "rtsps://cam:8322/": RtspInput(Endpoint("cam", 8322, "/"), tls=True),
@@ -55,8 +56,8 @@ _MEANINGS: dict[str, InputUrl] = {
     "udp://239.1.1.1:5000?iface=eth0&source=10.0.0.1": UdpInput("239.1.1.1", 5000, True, "eth0", "10.0.0.1"),
     "udp://@239.1.1.1:5000": UdpInput("239.1.1.1", 5000, True),
     "udp://:5000": UdpInput("", 5000, False),
-    "https://cdn/x/index.m3u8?t=1": HttpInput(
-        Endpoint("cdn", 443, "/x/index.m3u8", (("t", "1"),)), tls=True, kind="hls"
+    "https://cdn/x/index.m3u8?variant=1": HttpInput(
+        Endpoint("cdn", 443, "/x/index.m3u8", (("variant", "1"),)), tls=True, kind="hls"
     ),
     "http://h/a.M3U": HttpInput(Endpoint("h", 80, "/a.M3U"), tls=False, kind="hls"),
     "http://h/news/mpegts": HttpInput(Endpoint("h", 80, "/news/mpegts"), tls=False, kind="mpegts"),
@@ -66,6 +67,7 @@ _MEANINGS: dict[str, InputUrl] = {
     "file:///srv/c.ts": FileInput("", "/srv/c.ts", False),
     "/srv/c.ts?loop": FileInput("", "/srv/c.ts", True),
     "s3://bucket/a/b.ts?region=eu": S3Input("bucket", "a/b.ts", (("region", "eu"),)),
+    "s3://b/c?endpoint=http://minio:9000": S3Input("b", "c", (("endpoint", "http://minio:9000"),)),
     "copy://region/north/news": CopyInput("region/north/news"),
     "mixer://a/b,c?audio_failure=stop": MixerInput("a/b", "c", "stop"),
     "mixer://a,b": MixerInput("a", "b", "continue"),
@@ -129,9 +131,10 @@ _HOSTS = st.sampled_from(["h", "cdn.example.com:8080", "10.0.0.1:1935", "[2001:d
 _SECRET_NAMES = st.sampled_from(
     ["key", "token", "passphrase", "stream_key", "secretKey", "access_token", "X-Amz-Signature", "hdnts",
      "sig", "wmsAuthSign", "txSecret", "auth_key", "password", "pwd", "Key-Pair-Id", "md5", "st", "jwt",
-     "Policy", "%74oken", "X-Amz-Credential", "api.key", "__token__"]
+     "Policy", "%74oken", "X-Amz-Credential", "api.key", "__token__", "verify", "psw", "loginuse", "loginpas",
+     "code", "e", "h", "pp", "anything at all"]
 )  # fmt: skip
-_PLAIN_FIELDS = st.sampled_from(["", "x=1", "latency=120", "mode=caller", "e=1700000000"])
+_PLAIN_FIELDS = st.sampled_from(["", "program=1", "latency=120", "mode=caller", "_HLS_msn=17"])
 
 
 @given(st.sampled_from(["rtmp", "rtsp", "http", "https", "srt", "s3"]), _HOSTS, _SECRETS)
@@ -169,12 +172,15 @@ def test_no_secret_field_of_the_query_survives(
         "srt://h:9999?streamid={}",
         "srt://h:9999?mode=caller&passphrase={}&streamid=live/x",
         "http://panel:8080/live/user/{}/1234.ts",
+        "http://panel:8080/alice/{}/12345",
+        "http://panel:8080/alice/{}/12345.ts",
         "http://h/get.php?username=u&password={}&type=m3u",
         "https://h/hdnts=exp=1~acl=/*~hmac={}/index.m3u8",
         "https://h/x.m3u8?{}",
         "https://h/x.m3u8#{}",
         "https://h/proxy?url=rtmp%3A%2F%2Fu%3A{}%40h%2Fx",
         "s3://bucket/key?endpoint=https://AK:{}@minio:9000",
+        "s3://bucket/key?endpoint=AK:{}@minio:9000",
         "rtmp://h/live/news?key={};x=1",
     ],
 )
@@ -202,6 +208,21 @@ def test_a_url_without_a_secret_stays_readable(url: str) -> None:
     if "streamid=x" in url:
         url = url.replace("streamid=x", "streamid=live/x")
     assert redact_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "path", ["/live/news/12.ts", "/hls/news/3", "/news/720p/seg-12.ts", "/a/b/c/12.ts", "/bitrate=500/x.ts"]
+)
+def test_a_path_that_is_no_panels_stays_readable(path: str) -> None:
+    assert redact_url(f"http://h{path}") == f"http://h{path}"
+
+
+@pytest.mark.parametrize("query", ["type={0}", "a={0}&loop={0};x={0}", "{0}&size=", "&;="])
+def test_no_value_of_a_requests_query_is_shown(query: str) -> None:
+    shown = redact_request_url(f"https://user:S3@h/x/index.m3u8?{query.format('S3')}")
+    assert shown == f"https://user:{MASK}@h/x/index.m3u8?{query.format(MASK)}"
+    assert redact_request_url(shown) == shown
+    assert redact_request_url("http://h/x") == "http://h/x"
 
 
 def test_urls_inside_a_message_are_redacted() -> None:
@@ -237,6 +258,14 @@ def test_a_masked_part_is_kept_while_another_changes() -> None:
     )
     assert unmask_url(f"rtmp://user:new@h/live/news?key={MASK}&x=1", stored) == (
         "rtmp://user:new@h/live/news?key=K1&x=1"
+    )
+
+
+def test_of_two_masked_fields_of_one_name_neither_is_guessed() -> None:
+    with pytest.raises(ConfigError, match="give the secret itself"):
+        unmask_url(f"http://h/x?a={MASK}&a={MASK}&type=2", "http://h/x?a=1&a=2&type=1")
+    assert unmask_url(f"http://h/x?a={MASK}&a={MASK}&type=2", "http://h/x?a=1&a=1&type=1") == (
+        "http://h/x?a=1&a=1&type=2"
     )
 
 

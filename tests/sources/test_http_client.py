@@ -72,6 +72,19 @@ async def test_the_query_is_sent_as_written_and_params_are_added() -> None:
     assert input_url(chosen) == "http://user:pw@host/a%2Fb/x.ts?sig=a+b%2F&flag&token=a+b"
 
 
+@pytest.mark.parametrize("name", ["pp", "type"])
+async def test_no_value_of_the_params_is_said_whatever_its_name(name: str) -> None:
+    async with http_peer(lambda peer: peer.respond("403 Forbidden")) as peer:
+        chosen = Input.model_validate({"url": peer.url("/x?a=1"), "params": {name: "hunter22"}})
+        client = HttpClient(outbound(), HttpOptions.of(chosen))
+        async with client, client.get(input_url(chosen)) as response:
+            assert "hunter22" not in repr(response)
+            with pytest.raises(SourceRejected, match="403") as refused:
+                response.require_success()
+    assert "hunter22" in peer.requests[0].target
+    assert "hunter22" not in str(refused.value)
+
+
 async def test_headers_user_agent_host_and_credentials_are_sent() -> None:
     async with http_peer(Peer.respond) as peer:
         url = peer.url("/x", user="me:p%40ss")

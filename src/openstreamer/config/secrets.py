@@ -12,7 +12,6 @@ from openstreamer.config.base import join
 from openstreamer.config.urls import (
     MASK,
     has_mask,
-    is_secret_name,
     redact_push_url,
     redact_url,
     unmask_url,
@@ -54,7 +53,7 @@ def _masked(key: str, value: Any) -> Any:
         if key == "headers":
             return {n: _shown(v, secret=n.lower() not in _PLAIN_HEADERS) for n, v in value.items()}
         if key == "params":
-            return {n: _shown(v, secret=is_secret_name(n)) for n, v in value.items()}
+            return {n: _shown(v, secret=True) for n, v in value.items()}
         return mask(value)
     if isinstance(value, list):
         return [_masked_push(entry) if key == "push" else _masked("", entry) for entry in value]

@@ -1,8 +1,8 @@
 """URLs without their secrets: for logs, metric labels, runtime and the API.
 
-``redact_url`` hides passwords, tokens, keys and signatures and leaves the rest readable. It works on text,
-not on a parsed URL, so that a malformed URL hides its secrets too. ``unmask_url`` puts the stored secrets
-back when a client returns a redacted URL.
+``redact_url`` hides passwords, and of a query every value whose name is not known to be harmless: providers
+call their keys what they like. It works on text, not on a parsed URL, so that a malformed URL hides its
+secrets too. ``unmask_url`` puts the stored secrets back when a client returns a redacted URL.
 """
 
 import re
@@ -21,6 +21,7 @@ __all__ = [
     "is_secret_name",
     "parse_input_url",
     "redact_push_url",
+    "redact_request_url",
     "redact_text",
     "redact_url",
     "scheme_of",
@@ -36,6 +37,13 @@ _SECRET_PARTS: Final = (
     "session", "ticket", "cookie", "policy",
 )  # fmt: skip
 _SECRET_WORDS: Final = frozenset({"pw", "k", "st", "sk", "ak", "sid", "sas", "otp", "pin"})
+# The only query fields whose values are shown. What has a name of its own in input_urls is among them.
+_PLAIN_NAMES: Final = frozenset(
+    {"audio_failure", "endpoint", "fps", "iface", "loop", "region", "size", "source", "video_bitrate",
+     "latency", "mode", "pbkeylen", "transtype",  # of SRT; its stream id is looked into
+     "program", "variant", "type", "format", "output", "_hls_msn", "_hls_part", "_hls_skip"}
+)  # fmt: skip
+_VALUE = re.compile(r"(?<==)[^&;]+")
 _BARE_FLAGS: Final = frozenset({"", "loop"})  # query parts without "=" that are no token
 
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
@@ -44,6 +52,11 @@ _ROUTE = re.compile(r"((publish|read|play|request):)?[A-Za-z0-9_-]+(/[A-Za-z0-9_
 _SRT_PLAIN_KEYS: Final = frozenset({"r", "m", "h", "t"})  # SRT access control: resource, mode, host, type
 # IPTV panels put the credentials into the path: /live/<user>/<password>/<number>.ts
 _PANEL_PATH = re.compile(r"(?P<head>/(?:live|movie|series))/(?P<user>[^/]+)/[^/]+(?P<tail>/\d+(?:\.\w+)?)")
+# … or do without the first part. What servers call the first part of a path of their own is no user.
+_BARE_PANEL_PATH = re.compile(
+    r"(?P<head>)/(?!(?:app|dash|hls|live|media|movie|series|stream|streams|vod)/)(?P<user>[^/]+)/[^/]+"
+    r"(?P<tail>/\d+(?:\.(?:ts|m3u8))?)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,13 @@ def redact_push_url(url: str) -> str:
     return _redacted(_cut(url), push=True).joined()
 
 
+def redact_request_url(url: str) -> str:
+    """As :func:`redact_url` for what is requested: the ``params`` of an input were added to that, and they
+    are secret whatever they are called, so no value of the query is shown."""
+    shown = _redacted(_cut(url), push=False)
+    return replace(shown, query=shown.query and _VALUE.sub(MASK, shown.query)).joined()
+
+
 def redact_text(text: str) -> str:
     """Free text, such as a library's error message, with every URL in it redacted."""
     return _URL_IN_TEXT.sub(lambda match: redact_url(match[0]), text)
@@ -85,6 +105,11 @@ def is_secret_name(name: str) -> bool:
     """Whether a query field, parameter or header of this name holds a secret."""
     word = re.sub(r"[^a-z0-9]", "", unquote(name).lower())
     return word in _SECRET_WORDS or any(part in word for part in _SECRET_PARTS)
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether the value of a query field of this name may be shown."""
+    return unquote(name).lower() in _PLAIN_NAMES
 
 
 def has_mask(text: str) -> bool:
@@ -167,13 +192,19 @@ def _redacted(parts: _Parts, *, push: bool) -> _Parts:
 
 def _redacted_path(parts: _Parts, *, push: bool) -> str:
     path = parts.path
-    panel = _PANEL_PATH.fullmatch(path)
+    panel = _PANEL_PATH.fullmatch(path) or _BARE_PANEL_PATH.fullmatch(path)
     if panel is not None and parts.scheme.lower().startswith("http"):
         return f"{panel['head']}/{panel['user']}/{MASK}{panel['tail']}"
     if push and parts.scheme.lower().startswith("rtmp"):
         head, slash, name = path.rpartition("/")
         return f"{head}{slash}{MASK}" if name else path
-    return "/".join(_redacted_field(segment) if "=" in segment else segment for segment in path.split("/"))
+    return "/".join(_redacted_segment(segment) for segment in path.split("/"))
+
+
+def _redacted_segment(segment: str) -> str:
+    """Content networks put ``hdnts=exp=1~hmac=…`` into the path; ``=`` is ordinary there otherwise."""
+    name, equals, value = segment.partition("=")
+    return f"{name}={MASK}" if equals and value and is_secret_name(name) else segment
 
 
 def _redacted_query(parts: _Parts, *, push: bool) -> str:
@@ -192,12 +223,11 @@ def _redacted_field(field: str) -> str:
         return field if field in _BARE_FLAGS else MASK
     if not value:
         return field
-    if is_secret_name(name):
+    if not is_plain_name(name):
         return f"{name}={MASK}"
-    decoded = unquote_plus(value)
-    if "://" in decoded:  # a URL inside the URL, such as ?endpoint=https://user:password@host
-        return field if redact_url(decoded) == decoded else f"{name}={MASK}"
-    return field
+    decoded = unquote_plus(value)  # a URL inside the URL, such as ?endpoint=https://user:password@host
+    is_plain = redact_url(decoded) == decoded if "://" in decoded else "@" not in decoded
+    return field if is_plain else f"{name}={MASK}"
 
 
 def _redacted_srt_query(query: str, *, push: bool) -> str:
@@ -238,7 +268,10 @@ def _restore_query(mine: _Parts, shown: _Parts, stored: _Parts) -> str | None:
     shown_fields, stored_fields = shown.query.split("&"), stored.query.split("&")
     if len(shown_fields) != len(stored_fields):
         return mine.query
-    secrets = dict(zip(shown_fields, stored_fields, strict=True))
+    secrets: dict[str, str] = {}
+    for hidden, secret in zip(shown_fields, stored_fields, strict=True):
+        # Two of one name that look alike: which is meant is not known, so neither is put back.
+        secrets[hidden] = hidden if secrets.get(hidden, secret) != secret else secret
     return "&".join(
         secrets.get(field, field) if has_mask(field) else field for field in mine.query.split("&")
     )

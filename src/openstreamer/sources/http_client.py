@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, quote, unquote, urlencode, urljoin, urlspl
 from openstreamer import __version__
 from openstreamer.config.defaults import HTTP_TIMEOUT_S
 from openstreamer.config.models import Input
-from openstreamer.config.urls import redact_url
+from openstreamer.config.urls import redact_request_url
 from openstreamer.media.errors import SourceRejected, SourceStalled, SourceUnreachable
 from openstreamer.sources.http_connection import HttpConnection
 from openstreamer.sources.outbound import Outbound, Target
@@ -96,7 +96,7 @@ class HttpResponse:
         self._timeout_s = timeout_s
 
     def __repr__(self) -> str:
-        return f"<HttpResponse {self.status} {redact_url(self.url)}>"
+        return f"<HttpResponse {self.status} {redact_request_url(self.url)}>"
 
     @property
     def content_type(self) -> str:
@@ -179,7 +179,7 @@ class HttpResponse:
 
     @property
     def _label(self) -> str:
-        return f"http: {redact_url(self.url)}"
+        return f"http: {redact_request_url(self.url)}"
 
 
 class HttpClient:
@@ -234,7 +234,7 @@ class HttpClient:
             async with asyncio.timeout(limit_s):
                 connection, origin, final_url = await self._follow(url, extra, limit_s)
         except TimeoutError as err:
-            where = redact_url(url)
+            where = redact_request_url(url)
             raise SourceStalled(f"http: {where}: connected, but no answer within {limit_s:g} s") from err
         try:
             yield HttpResponse(connection, final_url, self.options.timeout_s)
@@ -253,17 +253,18 @@ class HttpClient:
                 return connection, origin, _without_user(split)
             self._give_back(origin, connection)
             url = self._redirected(url, location)
-        raise SourceRejected(f"http: {redact_url(url)}: more than {MAX_REDIRECTS} redirects")
+        raise SourceRejected(f"http: {redact_request_url(url)}: more than {MAX_REDIRECTS} redirects")
 
     def _redirected(self, url: str, location: str) -> str:
         try:
             following = urljoin(url, location.encode("latin-1").decode("utf-8", "replace"))
             downgrade = (urlsplit(url).scheme, urlsplit(following).scheme) == ("https", "http")
         except ValueError as err:
-            raise SourceRejected(f"http: {redact_url(url)}: redirects to what is no URL") from err
+            raise SourceRejected(f"http: {redact_request_url(url)}: redirects to what is no URL") from err
         if downgrade and not self.options.insecure_tls:
+            where = redact_request_url(url)
             raise SourceRejected(
-                f"http: {redact_url(url)}: redirects to plain HTTP, which net.insecure_tls would allow"
+                f"http: {where}: redirects to plain HTTP, which net.insecure_tls would allow"
             )
         return following
 
@@ -286,7 +287,7 @@ class HttpClient:
             insecure_tls=self.options.insecure_tls,
             alpn=("http/1.1",),
         )
-        where = f"http: {redact_url(url)}"
+        where = f"http: {redact_request_url(url)}"
         _, connection = await self._outbound.connect(
             lambda connected: HttpConnection(where, connected), target
         )

@@ -323,6 +323,12 @@ class TestTroubleThatIsTold:
         assert type(err) is kind or (kind is SourceUnreachable and isinstance(err, kind))
         assert f"answered {answer[:3]} for a playlist" in str(err)
 
+    async def test_the_params_of_the_input_are_not_said(self) -> None:
+        err = await error_of(HlsOrigin({}), params={"type": "hunter22"})
+        assert "answered 404 for a playlist" in str(err)
+        assert "type=" in str(err)
+        assert "hunter22" not in str(err)
+
     async def test_private_addresses_when_they_are_forbidden(self) -> None:
         assert isinstance(await error_of(HlsOrigin(make_hls(seconds=1)), private=False), SourceRejected)
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from openstreamer.config.urls import redact_url
+from openstreamer.config.urls import redact_request_url
 from openstreamer.media.errors import (
     RemoteProtocolError,
     SourceError,
@@ -124,7 +124,7 @@ class Rendition:
     def _check_progress(self) -> None:
         waited_s = self._clock_s() - self.follower.changed_s
         if not self.follower.ended and self._clock_s() > self.follower.stale_s:
-            raise SourceStalled(f"hls: {redact_url(self._url)}: nothing new for {waited_s:.1f} s")
+            raise SourceStalled(f"hls: {redact_request_url(self._url)}: nothing new for {waited_s:.1f} s")
 
     async def _load(self) -> None:
         follower = self.follower
@@ -148,7 +148,7 @@ class Rendition:
         if now_s >= self.follower.stale_s:
             if isinstance(err, SourceError):
                 raise err
-            raise SourceUnreachable(f"hls: {redact_url(self._url)}: {err}") from err
+            raise SourceUnreachable(f"hls: {redact_request_url(self._url)}: {err}") from err
         self._url = self._first_url
         self.follower.refused(now_s)
         logger.info("hls_playlist_failed", error=str(err))
@@ -178,7 +178,7 @@ class Rendition:
             try:
                 await self._fetch_once(fetch, progress)
             except RemoteProtocolError as err:
-                self._lose(fetch, progress, SourceUnreachable(f"hls: {redact_url(fetch.uri)}: {err}"))
+                self._lose(fetch, progress, SourceUnreachable(f"hls: {redact_request_url(fetch.uri)}: {err}"))
                 return
             except SourceRejected:
                 raise

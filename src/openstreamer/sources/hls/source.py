@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from openstreamer.config.input_urls import HttpInput
 from openstreamer.config.models import Input
-from openstreamer.config.urls import redact_url
+from openstreamer.config.urls import redact_request_url
 from openstreamer.media.errors import RemoteProtocolError, SourceEnded, SourceError, SourceRejected
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
@@ -165,7 +165,7 @@ class HlsSource:
 
     @property
     def queued_bytes(self) -> int:
-        """Payload that waits for its time."""
+        """Memory of what waits for its time."""
         return self._merger.queued_bytes
 
     # ------------------------------------------------------------------ opening
@@ -203,7 +203,7 @@ class HlsSource:
         try:
             playlist, came_from = await self._web.playlist(url, imported=imported)
         except RemoteProtocolError as err:
-            raise SourceRejected(f"hls: {redact_url(url)}: {err}") from err
+            raise SourceRejected(f"hls: {redact_request_url(url)}: {err}") from err
         except AnsweredBadly as err:
             if err.is_refusal:
                 raise SourceRejected(str(err)) from err
@@ -249,11 +249,13 @@ class HlsSource:
     def _end(self) -> SourceError:
         """Why there is no more after the playlists ended in peace."""
         if self._begun or self._merger:
-            return SourceEnded(f"hls: {redact_url(self._entry_url)}: the playlist has ended")
+            return SourceEnded(f"hls: {redact_request_url(self._entry_url)}: the playlist has ended")
         losses = [rendition.last_loss for rendition in self._renditions if rendition.last_loss is not None]
         if losses:
             return losses[0]
-        return SourceRejected(f"hls: {redact_url(self._entry_url)}: nothing in the playlist can be played")
+        return SourceRejected(
+            f"hls: {redact_request_url(self._entry_url)}: nothing in the playlist can be played"
+        )
 
     def deliver(self, rendition: int, period: Period, frames: list[Frame]) -> None:
         """Frames of a rendition came (:class:`~.rendition.Sink`)."""
@@ -368,10 +370,12 @@ class _Loaded:
 
     def media(self) -> MediaPlaylist:
         if isinstance(self.playlist, MultivariantPlaylist):
-            where = redact_url(self.url)
+            where = redact_request_url(self.url)
             raise SourceRejected(f"hls: {where}: multivariant playlists that name one another")
         if self.playlist.i_frames_only:
-            raise SourceRejected(f"hls: {redact_url(self.url)}: a playlist of key frames only, for seeking")
+            raise SourceRejected(
+                f"hls: {redact_request_url(self.url)}: a playlist of key frames only, for seeking"
+            )
         return self.playlist
 
 

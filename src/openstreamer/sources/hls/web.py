@@ -13,7 +13,7 @@ from openstreamer.config.defaults import (
     HLS_PLAYLIST_TIMEOUT_S,
     HLS_SEGMENT_TIMEOUT_S,
 )
-from openstreamer.config.urls import redact_url
+from openstreamer.config.urls import redact_request_url
 from openstreamer.media.errors import RemoteProtocolError, SourceRejected, SourceStalled, SourceUnreachable
 from openstreamer.sources.base import SourceStatistics
 from openstreamer.sources.hls.decrypt import KEY_BYTES
@@ -47,7 +47,7 @@ class AnsweredBadly(SourceUnreachable):
     """The server answered with a status other than success."""
 
     def __init__(self, what: str, url: str, status: int) -> None:
-        super().__init__(f"hls: {redact_url(url)}: the server answered {status} for {what}")
+        super().__init__(f"hls: {redact_request_url(url)}: the server answered {status} for {what}")
         self.status = status
 
     @property
@@ -106,7 +106,9 @@ class HlsWeb:
         """
         found = await self._document(url, None, KEY_BYTES, "a key")
         if len(found) != KEY_BYTES:
-            raise SourceRejected(f"hls: {redact_url(url)}: the key has {len(found)} bytes instead of 16")
+            raise SourceRejected(
+                f"hls: {redact_request_url(url)}: the key has {len(found)} bytes instead of 16"
+            )
         return found
 
     async def initialization(self, url: str, byte_range: ByteRange | None) -> bytes:
@@ -126,7 +128,9 @@ class HlsWeb:
             async for piece in pieces:
                 body += piece
                 if len(body) > most_bytes:
-                    raise SourceRejected(f"hls: {redact_url(url)}: {what} of more than {most_bytes} bytes")
+                    raise SourceRejected(
+                        f"hls: {redact_request_url(url)}: {what} of more than {most_bytes} bytes"
+                    )
         self._kept[url, byte_range] = body
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
@@ -172,7 +176,7 @@ class HlsWeb:
                     piece = await response.chunk()
             except TimeoutError as err:
                 limit_s = self.limits.segment_timeout_s
-                where = redact_url(response.url)
+                where = redact_request_url(response.url)
                 raise SourceStalled(f"hls: {where}: not complete within {limit_s:g} s") from err
             budget_s -= loop.time() - before_s
             if not piece:
