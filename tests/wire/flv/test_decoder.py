@@ -83,9 +83,38 @@ def test_announced_video_that_never_comes_leaves_an_audio_stream() -> None:
     decoder = FlvDecoder()
     decoder.metadata(BOTH)
     decoder.audio(0, AAC_HEADER)
-    released = [frame for time_ms in range(0, 1100, 21) for frame in decoder.audio(time_ms, sound())]
-    assert released
+    released = [frame for time_ms in range(0, 12_000, 20) for frame in decoder.audio(time_ms, sound())]
+    assert released[0].dts_90k == 11_500 * 90, "a long GOP may have been joined"
     assert all(frame.key for frame in released)
+    assert [track.codec for track in decoder.tracks] == ["aac"]
+
+
+def test_announced_video_that_begins_at_the_end_of_a_long_gop_is_there_from_the_first_frame() -> None:
+    decoder = FlvDecoder()
+    decoder.metadata(BOTH)
+    decoder.audio(0, AAC_HEADER)
+    for time_ms in range(0, 10_400, 20):  # what nginx-rtmp sends to who joins behind a key frame
+        assert decoder.audio(time_ms, sound()) == []
+    decoder.video(10_400, AVC_HEADER)
+    released = decoder.video(10_400, picture(key=True)) + decoder.audio(10_410, sound())
+    assert [(frame.track.is_video, frame.key) for frame in released] == [(True, True), (False, False)]
+    assert [track.codec for track in decoder.tracks] == ["h264", "aac"]
+
+
+def test_sound_without_a_word_about_video_does_not_wait_for_a_long_gop() -> None:
+    decoder = FlvDecoder()
+    decoder.audio(0, AAC_HEADER)
+    released = [frame for time_ms in range(0, 1020, 20) for frame in decoder.audio(time_ms, sound())]
+    assert [frame.dts_90k for frame in released] == [time_ms * 90 for time_ms in range(0, 1020, 20)]
+
+
+def test_the_sound_that_waits_for_announced_video_is_bounded() -> None:
+    decoder = FlvDecoder(FlvLimits(max_held_frames=5))
+    decoder.metadata(BOTH)
+    decoder.audio(0, AAC_HEADER)
+    for _ in range(17):
+        assert decoder.audio(0, sound()) == []
+    assert decoder.statistics.before_key_frame == 15
 
 
 def test_sound_without_a_picture_yet_does_not_become_an_audio_stream() -> None:
@@ -194,11 +223,11 @@ def test_metadata_about_nothing_announces_nothing() -> None:
 
 def test_video_without_any_configuration_is_rejected_by_name() -> None:
     decoder = FlvDecoder()
-    for time_ms in range(0, 10_001, 40):
+    for time_ms in range(0, 11_501, 40):
         assert decoder.video(time_ms, picture(key=time_ms % 2000 == 0)) == []
     with pytest.raises(SourceRejected, match="H264 without its decoder configuration"):
-        decoder.video(10_040, picture(key=False))
-    assert decoder.statistics.without_configuration == 252
+        decoder.video(11_520, picture(key=False))
+    assert decoder.statistics.without_configuration == 289
 
 
 def test_a_new_sequence_header_is_a_new_track_at_the_next_key_frame() -> None:

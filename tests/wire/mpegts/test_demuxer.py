@@ -384,7 +384,7 @@ def clock(pid: int, time_90k: int) -> bytes:
     return (0x47000020 | pid << 8).to_bytes(4, "big") + field.ljust(184, b"\xff")
 
 
-@pytest.mark.parametrize(("known", "waited_ms"), [(True, 1000), (False, 10_000)])
+@pytest.mark.parametrize(("known", "waited_ms"), [(True, 1000), (False, 11_520)])
 def test_a_program_that_cannot_be_carried_is_refused_after_the_wait_for_tracks(
     known: bool, waited_ms: int
 ) -> None:
@@ -435,6 +435,19 @@ def test_video_that_never_can_be_decoded_is_refused() -> None:
     demuxer = MpegTsDemuxer(limits=MpegTsLimits(configuration_wait_ms=2000))
     with pytest.raises(SourceRejected, match="h264 on PID 256 without a key frame"):
         demuxer.receive_data(data)
+
+
+def test_a_long_gop_may_be_joined_at_a_high_bit_rate() -> None:
+    data = muxed([video(n * 3600, key=n == 249, size=50_000) for n in range(252)])  # 10 Mbit/s
+    found, demuxer = demuxed(data, piece_bytes=1 << 16)
+    assert demuxer.statistics.packets > 3 * MpegTsLimits().max_silent_packets
+    assert [frame.key for frame in found] == [True, False, False]
+
+
+def test_a_stream_whose_clock_stands_still_is_refused_after_so_many_packets() -> None:
+    data = muxed([video(0, key=False, size=9000) for _ in range(20)])
+    with pytest.raises(SourceRejected, match=r"h264: no frame in \d+ packets"):
+        MpegTsDemuxer(limits=MpegTsLimits(max_silent_packets=500)).receive_data(data)
 
 
 def test_a_stream_without_tables_is_refused() -> None:

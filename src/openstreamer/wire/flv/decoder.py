@@ -37,8 +37,11 @@ _RESTART_STEP_MS = 20  # what is put between the last old and the first new time
 class FlvLimits:
     """How long and how much is held back until the tracks are known, and what damage is borne."""
 
-    announced_wait_ms: int = 1000  # of media time, for an announced track that does not come
-    configuration_wait_ms: int = 10_000  # of media time, for the configuration of video that does: a long GOP
+    announced_wait_ms: int = 1000  # of media time, for announced sound that does not come
+    # Of media time, for the configuration of video that comes, and for video that was announced: servers that
+    # are joined inside a GOP send no video, nor its sequence header, before the next key frame. The usual
+    # longest GOP has 250 pictures: 10.4 s at 24 per second.
+    configuration_wait_ms: int = 11_500
     max_held_frames: int = 512
     max_held_bytes: int = 8 << 20
     damage: DamageLimits = field(default_factory=DamageLimits)
@@ -396,16 +399,25 @@ class FlvDecoder:
             return self._release()
         if not self._has_waited_enough():
             return []
-        picture_comes = self._video.seen or self._video_damage.goes_on(self._last_ms)
-        if picture_comes and self._video.track is None:
+        if self._video.track is None and self._picture_comes():
             self._drop_held()  # sound only, until the picture begins: it goes at the key frame anyway
             return []
         return self._release()
 
+    def _picture_comes(self) -> bool:
+        """Whether there is, or was said to be, video that has not had its first key frame yet."""
+        if self._video.seen or self._video_damage.goes_on(self._last_ms):
+            return True
+        return self._video.announced is True and self._waited_ms < self._limits.configuration_wait_ms
+
+    @property
+    def _waited_ms(self) -> int:
+        return self._last_ms - (self._first_ms or 0)
+
     def _has_waited_enough(self) -> bool:
         limits = self._limits
         return (
-            self._last_ms - (self._first_ms or 0) >= limits.announced_wait_ms
+            self._waited_ms >= limits.announced_wait_ms
             or len(self._held) >= limits.max_held_frames
             or self._held_bytes >= limits.max_held_bytes
         )

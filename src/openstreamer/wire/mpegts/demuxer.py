@@ -173,8 +173,14 @@ class MpegTsDemuxer:
             stream.room, stream.fast_cc = room, expected >> _COUNTER_AT & 15
         self.statistics.packets += count
         if not self._gate.flowing and self.statistics.packets > self._limits.max_silent_packets:
-            raise SourceRejected(self._why_nothing())
+            self._reject_endless_silence()
         return synced
+
+    def _reject_endless_silence(self) -> None:
+        limits = self._limits
+        passed_ms = min(self._clock.passed_90k // TICKS_PER_MS, limits.configuration_wait_ms)
+        if self.statistics.packets > limits.max_silent_packets + limits.max_silent_packets_per_ms * passed_ms:
+            raise SourceRejected(self._why_nothing())
 
     def _lose_sync(self, run: Iterator[tuple[int, bytes]]) -> None:
         self._finder.lost_sync(run)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 class MpegTsLimits:
     """Bounds of an :class:`~openstreamer.wire.mpegts.demuxer.MpegTsDemuxer`.
 
-    Waits are media time; where the stream has none (no clock, no timestamps) ``max_silent_packets`` ends
-    them.
+    Waits are media time. ``max_silent_packets`` ends them where the stream has none (no clock, no
+    timestamps); where it has, ``max_silent_packets_per_ms`` grants more: a long GOP of a high bit rate.
     """
 
     track_wait_ms: int = 1000  # for a stream that the PMT names and that does not come
-    configuration_wait_ms: int = 10_000  # for the parameter sets of video that does come: a long GOP
+    # For the parameter sets of video that does come: the usual longest GOP is of 250 pictures, 10.4 s.
+    configuration_wait_ms: int = 11_500
     max_held_frames: int = 512  # before the tracks are known
     max_held_bytes: int = 8 << 20
     max_unit_bytes: int = 8 << 20  # one PES packet of video, one access unit
@@ -23,3 +24,4 @@ class MpegTsLimits:
     max_streams: int = 32  # of the chosen program
     max_garbage_bytes: int = 1 << 20  # in a row, between packets
     max_silent_packets: int = 20_000  # without any frame, before the first one: 3.7 MB
+    max_silent_packets_per_ms: int = 66  # 100 Mbit/s
