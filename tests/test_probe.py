@@ -1,5 +1,6 @@
 """What a probe says of a source, and how the command line says it."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
@@ -10,12 +11,12 @@ from openstreamer.config.models import Input
 from openstreamer.media.errors import ConfigError, SourceEnded, SourceRejected
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
-from openstreamer.probe import ProbeReport, probe
+from openstreamer.probe import DEFAULT_S, ProbeReport, probe
 from openstreamer.sources.base import Source
 from openstreamer.wire.demuxer import ListedProgram, ListedStream
 from tests.support.clips import clip
 from tests.support.media import AUDIO, VIDEO
-from tests.support.sources import ScriptedSource
+from tests.support.sources import MidGopSource, ScriptedSource
 from tests.support.streams import EndlessSource
 from tests.support.virtual_time import run_virtual
 
@@ -46,6 +47,17 @@ def scripted(
     return ScriptedSource([[frame] for frame in frames] + list(more), tracks)  # type: ignore[arg-type]
 
 
+class LiveSource(ScriptedSource):
+    """25 fps in real time."""
+
+    def __init__(self, gop: int) -> None:
+        super().__init__([[frame] for frame in at_25_fps(1000, gop=gop)], (VIDEO,))
+
+    async def receive(self) -> list[Frame]:
+        await asyncio.sleep(0.04)
+        return await super().receive()
+
+
 def test_tracks_rates_and_gops_are_those_of_the_source() -> None:
     report = report_of(scripted(at_25_fps(100, gop=25)))
     video = report.tracks[0]
@@ -62,6 +74,13 @@ def test_it_stops_when_more_would_teach_nothing() -> None:
     report = report_of(source, seconds=60)
     assert report.media_s < 6
     assert not source.open
+
+
+@pytest.mark.parametrize(("gop", "watched_s"), [(25, 3), (50, 5), (75, 5), (125, 5), (250, 10), (1000, 12)])
+def test_it_watches_for_a_few_seconds_and_longer_only_for_a_long_gop(gop: int, watched_s: float) -> None:
+    report = report_of(LiveSource(gop), seconds=DEFAULT_S)
+    assert report.media_s == pytest.approx(watched_s, abs=0.1)
+    assert (report.tracks[0].gop_s is None) is (gop == 1000)
 
 
 def test_b_frames_and_the_offset_of_audio_are_seen() -> None:
@@ -99,13 +118,16 @@ def test_a_refusal_is_told_in_its_words() -> None:
 
 def test_silence_is_a_refusal() -> None:
     report = report_of(ScriptedSource([]))
-    assert report.refusals == ["connected, but nothing came within 5 s"]
+    assert report.refusals == ["connected, but no media within 5 s"]
+
+
+def test_a_long_gop_is_waited_for_as_a_stream_does() -> None:
+    assert report_of(MidGopSource(pause_s=10.4, sends_s=60, then=[at_25_fps(1, gop=1)])).ok
 
 
 def test_bytes_without_a_key_frame_are_a_refusal() -> None:
-    source = ScriptedSource([])
-    source.statistics.received_bytes = 1000
-    assert report_of(source).refusals == ["connected, but no key frame within 5 s"]
+    source = MidGopSource(pause_s=600, sends_s=600, then=[])
+    assert report_of(source).refusals == ["connected, but no key frame within 12 s"]
 
 
 class OfTwoPrograms(ScriptedSource):

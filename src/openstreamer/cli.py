@@ -201,7 +201,7 @@ def check(data_dir: DataDir = None, http: Http = None, rtmp: Rtmp = None, config
 @app.command()
 def probe(
     url: Annotated[str, typer.Argument(metavar="URL", help="An input URL, as a stream has them.")],
-    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Watch at most so long.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Watch at most so long.")] = 12,
     header: Annotated[
         list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="Sent with HTTP requests; repeatable.")
     ] = None,

@@ -13,14 +13,16 @@ from openstreamer.media.clock import TICKS_PER_SECOND
 from openstreamer.media.errors import ConfigError, SourceEnded, SourceError, SourceStalled
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
-from openstreamer.sources.base import Source, patience_of, programs_of
-from openstreamer.stream.liveness import FIRST_FRAME_DEADLINE_S
+from openstreamer.sources.base import KEY_FRAME_DEADLINE_S, LOOK_S, Source, programs_of
 from openstreamer.stream.observe import track_runtime
+from openstreamer.stream.silence import SilenceDeadline
+from openstreamer.stream.waiting import Waiting
 from openstreamer.wire.demuxer import ListedProgram
 
-DEFAULT_S: Final = 5.0
+DEFAULT_S: Final = KEY_FRAME_DEADLINE_S  # so that a long GOP is measured, too
 ENOUGH_GOPS: Final = 3  # whole ones; then no more is learned by watching on
 ENOUGH_MEDIA_S: Final = 3.0
+USUAL_S: Final = 5.0  # enough media for one that has seen a single whole GOP
 LONG_GOP_S: Final = 5.0  # a viewer waits for it, and so does every failover
 FAR_APART_MS: Final = 500  # audio that is muxed so far from its picture delays all of it
 
@@ -134,13 +136,12 @@ async def _watch(
         report.protocol = source.protocol
         report.connected_after_s = loop.time() - started_s
         progress("connected, waiting for the first key frame")
-        limit_s = max(FIRST_FRAME_DEADLINE_S, patience_of(source))
+        wait = Waiting(source, loop.time())
         try:
-            async with asyncio.timeout(limit_s):
+            async with SilenceDeadline(LOOK_S, lambda: wait.longer_until_s(loop.time())):
                 seen.add(await source.receive(), source.tracks)
         except TimeoutError as err:
-            what = "no key frame" if source.statistics.received_bytes else "nothing came"
-            raise SourceStalled(f"connected, but {what} within {limit_s:g} s") from err
+            raise SourceStalled(f"connected, but {wait.in_vain}") from err
         report.first_frame_after_s = loop.time() - started_s
         until_s = loop.time() + seconds
         try:
@@ -239,7 +240,8 @@ class _Seen:
         """Whether more would teach nothing."""
         video = self._first(True)
         longest_s = max((each.span_s for each in self._tracks.values()), default=0.0)
-        return longest_s >= ENOUGH_MEDIA_S and (video is None or len(video.keys_90k) > ENOUGH_GOPS)
+        gops = ENOUGH_GOPS if video is None else len(video.keys_90k) - 1
+        return (longest_s >= ENOUGH_MEDIA_S and gops >= ENOUGH_GOPS) or (longest_s >= USUAL_S and gops >= 1)
 
     def summary(self) -> str:
         """In a few words."""
