@@ -242,6 +242,90 @@ def test_a_number_given_by_the_source_is_no_parameter() -> None:
     assert not any(segment.opening.discontinuity for segment in watched.video)
 
 
+def watch_sound_change(
+    first: MadeStream, second: MadeStream, *, left_over: int = 0, late_frames: int = 0
+) -> Watched:
+    """``first`` and then ``second`` as one source whose clock goes on, which learns of a change of the sound
+    from the sound itself. Behind the first picture of ``second`` comes sound that was left over of ``first``;
+    ``late_frames`` pictures later the sound of ``second`` does."""
+    second = replace(second, epoch=first.epoch)
+    pictures = [frame for frame in second.frames() if frame.track.is_video]
+    sound = [frame for frame in second.frames() if not frame.track.is_video]
+    rest = [frame for frame in replace(first, start_90k=first.end_90k).frames() if frame.track is first.audio]
+    changed = [*pictures[:1], *rest[:left_over], *pictures[1 : late_frames + 1]]
+    changed += sorted([*sound, *pictures[late_frames + 1 :]], key=lambda frame: frame.dts_90k)
+    watched = Watched(HlsChecker(tracks_may_stall=True)).run(first)
+    announced = first.tracks
+    for frame in changed:
+        if frame.track is second.audio:
+            announced = second.tracks
+        watched.take(watched.presentation.push([frame], announced, frame.pts_90k // 90 + 300))
+    return watched.flush()
+
+
+def marked_numbers(watched: Watched) -> list[int]:
+    """The segments with a discontinuity, which are the same in both playlists."""
+    marked = [[s.msn for s in track if s.opening.discontinuity] for track in (watched.video, watched.audio)]
+    assert marked[0] == marked[1]
+    return marked[0]
+
+
+@pytest.mark.parametrize("left_over", [0, 3])
+@pytest.mark.parametrize("picture", [VIDEO, OTHER_VIDEO])
+@pytest.mark.parametrize("sound", [AC3, AUDIO_44K])
+def test_sound_that_changes_just_after_the_first_picture_changes_there(
+    left_over: int, picture: Track, sound: Track
+) -> None:
+    first = MadeStream(seconds=7.5, gop=60)
+    second = first.after(video=picture, audio=sound, seconds=20)
+    watched = watch_sound_change(first, second, left_over=left_over, late_frames=4)
+
+    assert not watched.checker.problems
+    (number,) = marked_numbers(watched)
+    changed = [s for s in watched.audio if s.msn >= number]
+    assert changed[0].opening.pts_90k == first.end_90k
+    assert {s.init.track.config for s in changed if s.init is not None} == {sound.config}
+    assert len(media(changed)) == sum(frame.track is sound for frame in second.frames())
+    assert len({s.init for s in watched.video}) == (1 if picture is VIDEO else 2)
+
+
+@pytest.mark.parametrize(("picture", "found_at_once"), [(VIDEO, False), (OTHER_VIDEO, True)])
+def test_sound_that_changes_behind_the_first_part_changes_where_the_picture_did_or_at_its_next_key_frame(
+    picture: Track, found_at_once: bool
+) -> None:
+    first = MadeStream(seconds=7.5, gop=60)
+    second = first.after(video=picture, audio=AC3, seconds=20)
+    watched = watch_sound_change(first, second, late_frames=15)
+
+    assert not watched.checker.problems
+    (number,) = marked_numbers(watched)
+    begins_90k = next(s for s in watched.video if s.msn == number).start_pts_90k
+    assert begins_90k == first.end_90k + (0 if found_at_once else 180_000)
+
+
+def test_sound_that_a_source_has_after_all_joins_at_its_first_picture() -> None:
+    first = MadeStream(seconds=7.5, gop=60, audio=None)
+    watched = watch_sound_change(first, first.after(audio=AUDIO, seconds=20), late_frames=4)
+
+    assert not watched.checker.problems
+    assert [s.start_pts_90k for s in watched.audio if s.opening.discontinuity] == [first.end_90k]
+    assert sum(s.opening.discontinuity for s in watched.video) == 1
+
+
+def test_sound_that_changes_to_and_fro_is_a_discontinuity_once_a_segment() -> None:
+    first = MadeStream(seconds=7.5, gop=60)
+    second = replace(first.after(seconds=20), epoch=first.epoch)
+    watched = Watched(HlsChecker(tracks_may_stall=True)).run(first)
+    for number, frame in enumerate(second.frames()):
+        if frame.track is AUDIO and number < 60 and number % 4 < 2:
+            frame.track = AUDIO_44K
+        watched.take(watched.presentation.push([frame], second.tracks, frame.pts_90k // 90 + 300))
+
+    assert not watched.checker.problems
+    changed, changed_back = marked_numbers(watched)
+    assert changed_back == changed + 1
+
+
 def test_audio_that_changes_alone_waits_for_the_next_key_frame() -> None:
     first = MadeStream(seconds=7.5)
     changed = replace(first.after(audio=AUDIO_44K, seconds=20), epoch=1)

@@ -203,6 +203,8 @@ class LivePackager:
             if track_id == video_id:
                 self._take_video(frame)
             elif track_id == audio_id:
+                if frame.track is not sound.newest_track:
+                    self._sound_changes(frame)
                 sound.arrive(frame)
             else:
                 self._dropped_frames += 1
@@ -313,6 +315,21 @@ class LivePackager:
         for track in self.tracks:
             track.retarget(generation)
             track.window.forget_lines()
+
+    def _sound_changes(self, frame: Frame) -> None:
+        """Sound of another configuration right behind the start of a segment belongs to it, as far as nothing
+        was published that says otherwise: sources announce what they read last, and where a picture and its
+        sound begin together, the picture may come first. What is left over of the old sound is dropped. Any
+        other change of the sound has to wait for the next key frame."""
+        opening = self._openings.current
+        growing = self.video.segment if self.video is not None else None
+        if opening is None or growing is None or frame.epoch != opening.epoch:
+            return
+        if same_media(frame.track, opening.generation.audio) or not self._sound.may_change_at(opening):
+            return
+        if opening.discontinuity or not growing.parts:
+            changed = growing.opening = self._openings.amend(frame.track)
+            self._sound.change_at(changed)
 
     # -- audio follows, or goes on alone -------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
@@ -113,6 +114,21 @@ class Openings:
             program_date_time_ms=program_date_time_ms,
         )
         self.next_msn += 1
+        return self.current
+
+    def amend(self, audio: Track) -> Opening:
+        """The growing segment begins with other sound than was decided: from it on the generation is another,
+        and the picture as before. Nothing that tells the difference may have been published."""
+        current = self.current
+        assert current is not None
+        self.discontinuity_sequence += not current.discontinuity
+        generation = self.generation = replace(current.generation, audio=audio)
+        self.current = replace(
+            current,
+            generation=generation,
+            discontinuity=True,
+            discontinuity_sequence=self.discontinuity_sequence,
+        )
         return self.current
 
     @property

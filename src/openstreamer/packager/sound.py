@@ -27,6 +27,7 @@ class Sound:
     def __init__(self, options: PackagerOptions, openings: Openings, events: list[PackagerEvent]) -> None:
         self.packager: AudioPackager | None = None
         self.waiting: deque[Frame] = deque()
+        self.newest_track: Track | None = None  # of the newest frame
         self.dropped_frames = 0
         self._options = options
         self._openings = openings
@@ -47,6 +48,7 @@ class Sound:
     def arrive(self, frame: Frame) -> None:
         """A frame came; it waits."""
         self.waiting.append(frame)
+        self.newest_track = frame.track
         self._silent = False
         if len(self.waiting) > MAX_WAITING_AUDIO_FRAMES:
             self.waiting.popleft()
@@ -55,6 +57,28 @@ class Sound:
     def cut(self, opening: Opening) -> None:
         """Video begins a segment; so does audio, once it comes there."""
         self._cuts.append(opening)
+
+    def may_change_at(self, opening: Opening) -> bool:
+        """Whether nothing is known of the sound of ``opening``, the newest segment, but that it goes on as it
+        was before."""
+        audio = self.packager
+        if audio is None:
+            return True
+        if self._cuts:
+            return same_media(opening.generation.audio, audio.track)
+        segment = audio.segment
+        if segment is None or segment.parts:
+            return False
+        return segment.init is not None and segment.init.number < opening.msn
+
+    def change_at(self, opening: Opening) -> None:
+        """The newest segment begins with other sound than was decided."""
+        if self._cuts:
+            self._cuts[-1] = opening
+        elif self.packager is not None:
+            self.packager.begin_again(opening)
+        else:
+            self._cuts.append(opening)
 
     def follow(self, now_90k: int) -> None:
         """Video has come to ``now_90k``."""

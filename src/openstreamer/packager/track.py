@@ -303,6 +303,16 @@ class AudioPackager(TrackPackager):
         self._last_samples = samples
         self._next_at = at + samples
 
+    def begin_again(self, opening: Opening) -> None:
+        """The growing segment, of which nothing is published, begins with another configuration. What it
+        consists of so far is dropped."""
+        self.dropped_frames += len(self._payloads)
+        self._table = []
+        self._payloads = []
+        self._part_ticks = 0
+        self.window.open = None
+        self.begin(opening)
+
     @property
     def end_90k(self) -> int:
         if self._next_at is not None:
