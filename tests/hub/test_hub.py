@@ -7,7 +7,7 @@ import pytest
 from openstreamer.hub import Hub, HubLimits, HubReader
 from openstreamer.hub.hub import MOST_HELD_BYTES, MOST_HELD_FRAMES
 from openstreamer.media.errors import HubBroken, HubEnded
-from openstreamer.media.frame import Frame
+from openstreamer.media.frame import FRAME_BYTES, Frame
 from openstreamer.media.track import Track
 from tests.support.media import AUDIO, VIDEO, audio, video
 
@@ -176,6 +176,16 @@ async def test_bytes_bound_what_a_reader_may_have_unread() -> None:
     for start in range(0, 500, 5):
         write(hub, gop(start, size=1_000))
     assert hub.statistics.buffered_bytes <= 10_000 + 64 * 1_000
+
+
+async def test_what_is_unread_counts_with_what_frames_cost_beside_their_payload() -> None:
+    hub = Hub(HubLimits(max_lag_bytes=40 * (FRAME_BYTES + 20)))
+    reader = hub.reader("stopped")
+    for number in range(41):
+        assert hub.statistics.buffered_bytes == number * (FRAME_BYTES + 20)
+        assert reader.statistics.dropped_frames == 0
+        write(hub, [video(number * 3600, key=number == 0, size=20)])
+    assert reader.statistics.dropped_frames == 41
 
 
 async def test_a_reader_that_never_reads_its_cached_gop_is_bounded_as_well() -> None:

@@ -1,6 +1,6 @@
 """One clock over connections that are cut and made again."""
 
-from openstreamer.media.frame import Frame
+from openstreamer.media.frame import FRAME_BYTES, Frame
 from openstreamer.media.h264 import H264Config
 from openstreamer.media.track import Track
 from openstreamer.sources.continuity import MOST_HELD_BYTES, REPEAT_S, WRAP_90K, Continuity
@@ -112,7 +112,7 @@ def test_what_is_held_of_a_repetition_is_bounded_and_then_a_key_frame_is_waited_
     last_90k = times(clock.map(stream(0, 100), 4.0))[-1]
     clock.reconnected()
     frames = stream(0, 50)
-    frames[0].payload = bytes(MOST_HELD_BYTES)
+    frames[0].payload = bytes(MOST_HELD_BYTES - FRAME_BYTES)
     after: list[Frame] = []
     for number in range(0, len(frames), 2):
         after += clock.map(frames[number : number + 2], 4.5 + number / 2 / 25)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from openstreamer.media.errors import HubBroken, HubClosed, HubEnded
-from openstreamer.media.frame import Frame
+from openstreamer.media.frame import FRAME_BYTES, Frame
 from openstreamer.media.track import Track
 
 MOST_HELD_FRAMES = 256  # a reader that waits for a time is woken for so much at the latest
@@ -25,7 +25,8 @@ class HubLimits:
     """Bounds of a hub.
 
     ``max_lag_*`` bound what a reader may have unread; ``max_gop_*`` what is kept for new readers: a GOP
-    longer than that is not cached, and a new reader waits for the next key frame instead.
+    longer than that is not cached, and a new reader waits for the next key frame instead. Bytes are those of
+    memory: payload, and what a frame costs beside it.
     """
 
     max_lag_s: float = 4.0
@@ -47,7 +48,7 @@ class TrackFlow:
 
 @dataclass(frozen=True, slots=True)
 class HubStatistics:
-    """A snapshot of a hub."""
+    """A snapshot of a hub. ``bytes_total`` counts payload, ``buffered_bytes`` memory."""
 
     frames_total: int
     bytes_total: int
@@ -102,7 +103,7 @@ class Hub:
 
     @property
     def statistics(self) -> HubStatistics:
-        buffered_bytes = self._bytes_total - self._bytes_before[0] if self._frames else 0
+        buffered_bytes = self._span(self._base)[1] if self._frames else 0
         return HubStatistics(
             frames_total=self.end,
             bytes_total=self._bytes_total,
@@ -192,11 +193,12 @@ class Hub:
             self._trim()
 
     def _span(self, start: int) -> tuple[float, int, int]:
-        """Seconds, bytes and frames between the frame at absolute index ``start`` and the end."""
+        """Seconds, bytes of memory and frames between the frame at absolute index ``start`` and the end."""
         offset = start - self._base
         newest, first = self._frames[-1], self._frames[offset]
         seconds = (newest.dts_90k - first.dts_90k) / 90_000
-        return seconds, self._bytes_total - self._bytes_before[offset], len(self._frames) - offset
+        count = len(self._frames) - offset
+        return seconds, self._bytes_total - self._bytes_before[offset] + count * FRAME_BYTES, count
 
     def _limit_gop(self) -> None:
         if self._gop_start is None:
@@ -375,8 +377,7 @@ class HubReader:
         held = hub.end - self._cursor
         if held <= 0:
             return False
-        held_bytes = hub._bytes_total - hub._bytes_before[self._cursor - hub._base]
-        return held > MOST_HELD_FRAMES or held_bytes > MOST_HELD_BYTES
+        return held > MOST_HELD_FRAMES or hub._span(self._cursor)[1] > MOST_HELD_BYTES
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

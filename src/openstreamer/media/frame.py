@@ -1,6 +1,16 @@
 """The packet that flows through the whole server."""
 
+from collections.abc import Collection
+from typing import Final
+
 from openstreamer.media.track import Track
+
+# What a frame takes in memory beside its payload: the object, its two times, the header of the bytes, the
+# rounding of the allocator, a place in a queue. Measured with CPython 3.11 on Linux by the resident size in
+# /proc/self/statm, before and after a list of 200,000 frames with N bytes of their own was made: each took N
+# and 224 to 241 bytes, for N from 10 to 3000. Sound can have frames of 20 bytes: a queue that counts payload
+# only would hold thirteen times its bound.
+FRAME_BYTES: Final = 256
 
 
 class Frame:
@@ -30,9 +40,19 @@ class Frame:
         self.payload = payload
         self.epoch = epoch
 
+    @property
+    def held_bytes(self) -> int:
+        """What the frame takes in memory while it waits somewhere."""
+        return FRAME_BYTES + len(self.payload)
+
     def __repr__(self) -> str:
         mark = "K" if self.key else "-"
         return (
             f"<Frame {self.track.codec}#{self.track.id} {mark} pts={self.pts_90k} dts={self.dts_90k} "
             f"{len(self.payload)} B epoch={self.epoch}>"
         )
+
+
+def held_bytes(frames: Collection[Frame]) -> int:
+    """What ``frames`` take in memory while they wait somewhere: bounds of queues count this."""
+    return FRAME_BYTES * len(frames) + sum([len(frame.payload) for frame in frames])

@@ -8,6 +8,7 @@ import asyncio
 import socket
 
 from openstreamer.media.errors import RemoteProtocolError
+from openstreamer.media.frame import FRAME_BYTES
 from openstreamer.wire.pipe import PipeDecoder, PipeEvent
 
 READ_BYTES = 64 * 1024
@@ -16,8 +17,8 @@ READ_BYTES = 64 * 1024
 class ChildPipe:
     """The parent's end of the pipe: decodes what arrives, and stops reading when nobody takes it.
 
-    ``pending_bytes`` bounds what was decoded and not taken, give or take one read; ``failure`` is what the
-    child did wrong.
+    ``pending_bytes`` bounds the memory of what was decoded and not taken, give or take one read; ``failure``
+    is what the child did wrong.
     """
 
     def __init__(self, pending_bytes: int, max_record_bytes: int) -> None:
@@ -113,8 +114,9 @@ class ChildPipe:
         except RemoteProtocolError as err:
             self.failure = err
             self.close()
-        self._events += self._decoder.events()
-        self.pending_bytes += len(data)
+        events = self._decoder.events()
+        self._events += events
+        self.pending_bytes += len(data) + FRAME_BYTES * len(events)
 
     def _write(self) -> None:
         assert self._socket is not None

@@ -14,7 +14,7 @@ WRAP_90K: Final = 1 << 33  # a new demuxer does not know how often the clock of 
 MOST_GAP_90K: Final = 10 * TICKS_PER_SECOND  # a clock that is further on is taken for another one
 MOST_REPEAT_90K: Final = 10 * TICKS_PER_SECOND  # what servers keep for new clients: one or two GOPs
 REPEAT_S: Final = 1.0  # a repetition arrives in a burst; one that lasts longer is another clock
-MOST_HELD_BYTES: Final = 8 << 20  # of what may be a repetition
+MOST_HELD_BYTES: Final = 8 << 20  # of memory, for what may be a repetition
 _STEP_90K: Final = 1800  # 20 ms, between the last frame and the first of another clock that came at once
 
 
@@ -102,7 +102,7 @@ class Continuity:
     def _put_aside(self, frame: Frame) -> None:
         if self._holds:
             self._held.append(frame)
-            self._held_bytes += len(frame.payload)
+            self._held_bytes += frame.held_bytes
             if self._held_bytes > MOST_HELD_BYTES:
                 self._hold(False)
 

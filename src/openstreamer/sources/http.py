@@ -22,7 +22,7 @@ from openstreamer.media.errors import (
     SourceStalled,
     SourceUnreachable,
 )
-from openstreamer.media.frame import Frame
+from openstreamer.media.frame import Frame, held_bytes
 from openstreamer.media.track import Track
 from openstreamer.sources.base import Source, SourceStatistics, patience_of
 from openstreamer.sources.batches import FrameBatches
@@ -145,7 +145,7 @@ class HttpSource:
     def buffered_bytes(self) -> int:
         """Received, and not taken by whoever reads this source."""
         waiting = self._response.connection.queued_bytes if self._response is not None else 0
-        return waiting + sum(len(frame.payload) for frame in self._held)
+        return waiting + held_bytes(self._held)
 
     @property
     def paused(self) -> bool:

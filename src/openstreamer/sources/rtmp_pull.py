@@ -23,9 +23,10 @@ from openstreamer.media.errors import (
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.base import SourceStatistics
+from openstreamer.sources.batches import QueueLimits
 from openstreamer.sources.held_back import HeldBack
 from openstreamer.sources.outbound import Outbound, Target, reason_of
-from openstreamer.sources.rtmp import QueueLimits, RtmpPublishSource
+from openstreamer.sources.rtmp import RtmpPublishSource
 from openstreamer.sources.ticks import next_tick_s
 from openstreamer.wire.rtmp import (
     CallFailed,

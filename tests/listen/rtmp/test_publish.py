@@ -13,7 +13,7 @@ import pytest
 from openstreamer.listen.rtmp import RtmpListenerLimits
 from openstreamer.media.errors import SourceEnded, SourceRejected, SourceUnreachable
 from openstreamer.media.frame import Frame
-from openstreamer.sources.rtmp import QueueLimits
+from openstreamer.sources.batches import QueueLimits
 from openstreamer.stream.publish import PublishRefusal, PublishRefused, PublishRequest, PublishSlot
 from openstreamer.wire import amf0
 from openstreamer.wire.amf0 import AmfValue

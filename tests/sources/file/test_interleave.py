@@ -1,6 +1,6 @@
 """Long runs of one track are merged into decoding order, within bounds."""
 
-from openstreamer.media.frame import Frame
+from openstreamer.media.frame import FRAME_BYTES, Frame
 from openstreamer.sources.file.interleave import Interleaver
 from tests.support.media import audio, video
 
@@ -31,10 +31,11 @@ def test_a_track_that_stays_behind_holds_up_so_long_only() -> None:
 
 
 def test_what_waits_is_bounded_in_bytes() -> None:
-    interleaver = Interleaver(max_held_bytes=1000)
+    interleaver = Interleaver(max_held_bytes=10 * FRAME_BYTES)
+    waiting = 0
     for number in range(100):
-        interleaver.put([video(number, key=True, size=100)], 2)
-        assert interleaver.held_bytes <= 1000
+        waiting += 1 - len(interleaver.put([video(number, key=True, size=20)], 2))
+        assert interleaver.held_bytes == waiting * (FRAME_BYTES + 20) <= 10 * FRAME_BYTES
 
 
 def test_after_the_end_another_pass_begins() -> None:

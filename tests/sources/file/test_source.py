@@ -15,12 +15,14 @@ from openstreamer.media.errors import (
     SourceStalled,
     SourceUnreachable,
 )
-from openstreamer.media.frame import Frame
+from openstreamer.media.frame import Frame, held_bytes
 from openstreamer.sources.file import FileSource
 from openstreamer.sources.file.passes import LibavPasses
+from openstreamer.sources.file.source import MOST_AHEAD_BYTES
 from tests.contract.leftovers import nothing_left_behind
 from tests.contract.source_suite import error_of, receive, sample
 from tests.sources.file.conftest import Mount
+from tests.support.clips import clip
 from tests.support.container_files import (
     B_FRAMES,
     FRAGMENTS,
@@ -30,6 +32,8 @@ from tests.support.container_files import (
     read_by_libav,
     units_of,
 )
+from tests.support.flv_bytes import FLV_HEAD, framed
+from tests.support.rtmp_publisher import tags_of
 from tests.support.virtual_time import run_virtual
 
 AAC = ("-c:a", "aac")
@@ -127,6 +131,19 @@ class TestPlaying:
                 return asyncio.get_running_loop().time() - late_s
 
         assert run_virtual(lambda _: main()) > 1.8
+
+    def test_what_is_read_ahead_is_bounded_in_memory_when_times_stand_still(self, mount: Mount) -> None:
+        tags = tags_of(clip("h264"))
+        picture = tags[-1]._replace(payload=tags[-1].payload + bytes(10_000))
+        mount.put("a.flv", FLV_HEAD + b"".join(map(framed, tags)) + framed(picture) * 2000)
+
+        async def main(_loop: asyncio.AbstractEventLoop) -> None:
+            async with mount.source("a.flv") as source:
+                while len(frames := await receive(source)) < 100:  # all of the rest are due by now
+                    pass
+                assert MOST_AHEAD_BYTES <= held_bytes(frames) < MOST_AHEAD_BYTES + (1 << 20)
+
+        run_virtual(main)
 
 
 class TestLooping:

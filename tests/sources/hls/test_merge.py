@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from openstreamer.media.frame import Frame
+from openstreamer.media.frame import FRAME_BYTES, Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.hls.merge import TURN_90K, FrameMerger
 from openstreamer.sources.pacing import Pacer
@@ -164,12 +164,12 @@ def test_what_waits_is_counted() -> None:
         merger.put(0, (0, 0), pictures(number * 90_000))
         merger.segment_ends(0)
     merger.begin(0.0, 0.0)
-    assert merger.queued_bytes == 75 * 100
+    assert merger.queued_bytes == 75 * (FRAME_BYTES + 100)
     assert merger.segments_ahead(0) == 3
     assert merger.ahead_s(0) == pytest.approx(74 * 0.04)
     assert len(merger.take(0.0)) == 4
     assert merger.wait_s(0.0) == pytest.approx(0.16)
-    assert merger.queued_bytes == 71 * 100
+    assert merger.queued_bytes == 71 * (FRAME_BYTES + 100)
     for now in range(1, 40):
         merger.take(now * 0.04)
     assert merger.segments_ahead(0) == 2

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from openstreamer.config.input_urls import UdpInput
 from openstreamer.config.models import Input, InputNet
 from openstreamer.media.errors import SourceStalled
+from openstreamer.sources.batches import QueueLimits
 from openstreamer.sources.udp import UdpLimits, UdpSource
 from tests.contract.source_suite import SourceContract, SourceRig, error_of, receive
 from tests.support.clips import clip
@@ -27,7 +28,7 @@ class TestContract(SourceContract):
 
     @asynccontextmanager
     async def backlogged_rig(self) -> AsyncIterator[SourceRig]:
-        limits = UdpLimits(max_queued_bytes=SMALL_QUEUE_BYTES, read_bytes=SMALL_READ_BYTES)
+        limits = UdpLimits(QueueLimits(max_queued_bytes=SMALL_QUEUE_BYTES), SMALL_READ_BYTES)
         async with sending(limits, pause_s=0, per_pause=30) as rig:
             yield rig
 

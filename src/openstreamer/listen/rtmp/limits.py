@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from openstreamer.sources.rtmp import QueueLimits
+from openstreamer.sources.batches import QueueLimits
 from openstreamer.wire.flv import FlvLimits
 from openstreamer.wire.rtmp import DEFAULT_CHUNK_BYTES, RtmpLimits
 

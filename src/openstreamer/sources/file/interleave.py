@@ -21,13 +21,13 @@ class Interleaver:
         self._max_held_bytes = max_held_bytes
         self._queues: dict[int, deque[Frame]] = {}
         self._newest_90k: int | None = None
-        self.held_bytes = 0
+        self.held_bytes = 0  # of memory
 
     def put(self, frames: list[Frame], tracks: int) -> list[Frame]:
         """The frames that can go; ``tracks`` is how many tracks there are."""
         for frame in frames:
             self._queues.setdefault(frame.track.id, deque()).append(frame)
-            self.held_bytes += len(frame.payload)
+            self.held_bytes += frame.held_bytes
             if self._newest_90k is None or frame.dts_90k > self._newest_90k:
                 self._newest_90k = frame.dts_90k
         if tracks <= 1 and len(self._queues) <= 1:
@@ -68,5 +68,5 @@ class Interleaver:
 
     def _pop(self, queue: deque[Frame]) -> Frame:
         frame = queue.popleft()
-        self.held_bytes -= len(frame.payload)
+        self.held_bytes -= frame.held_bytes
         return frame

@@ -11,7 +11,7 @@ from typing import Self
 from openstreamer.config.input_urls import FileInput
 from openstreamer.media.clock import TICKS_PER_SECOND
 from openstreamer.media.errors import SourceEnded, SourceError, SourceRejected
-from openstreamer.media.frame import Frame
+from openstreamer.media.frame import Frame, held_bytes
 from openstreamer.media.track import Track
 from openstreamer.sources.base import SourceStatistics
 from openstreamer.sources.batches import FrameBatches
@@ -26,6 +26,7 @@ from openstreamer.wire.demuxer import ListedProgram, programs_in
 
 BATCH_S = 2 * TICK_S  # a quarter of a part of LL-HLS: smooth enough, and a dozen wake-ups per second
 AHEAD_90K = TICKS_PER_SECOND // 2  # read before it is due, so that a slow disk is not heard
+MOST_AHEAD_BYTES = 4 << 20  # of memory: half a second at 64 Mbit/s; and for files whose times stand still
 
 
 class FileSource:
@@ -59,6 +60,7 @@ class FileSource:
         self._clock = PassClock()
         self._pacer = Pacer()
         self._queue: deque[Frame] = deque()
+        self._queued_bytes = 0  # of memory
         self._batches = FrameBatches()
         self._failure: SourceError | None = None
         self._last_due: tuple[float, int] | None = None  # when the last frame was due, and its DTS
@@ -92,9 +94,8 @@ class FileSource:
 
     @property
     def buffered_bytes(self) -> int:
-        """Payload that was read and not returned yet."""
-        waiting = sum(len(frame.payload) for frame in self._queue)
-        return self._interleaver.held_bytes + waiting
+        """Memory of what was read and not returned yet."""
+        return self._interleaver.held_bytes + self._queued_bytes
 
     async def __aenter__(self) -> Self:
         self._file, container = await self._open()
@@ -130,6 +131,7 @@ class FileSource:
             now_s = loop.time()
             taken = self._pacer.take(self._queue, now_s, BATCH_S)
             if taken:
+                self._queued_bytes -= held_bytes(taken)
                 self._last_due = self._pacer.due_s(taken[-1], now_s), taken[-1].dts_90k
                 self._batches.put(taken, self._announced())
                 return self._batches.take()
@@ -157,7 +159,9 @@ class FileSource:
         """Read until enough waits, or until there is no more; what fails comes after what was read."""
         queue = self._queue
         while self._failure is None:
-            if queue and queue[-1].dts_90k - queue[0].dts_90k >= AHEAD_90K:
+            if queue and (
+                queue[-1].dts_90k - queue[0].dts_90k >= AHEAD_90K or self._queued_bytes >= MOST_AHEAD_BYTES
+            ):
                 return
             try:
                 await self._read()
@@ -178,7 +182,9 @@ class FileSource:
             self._queue_up(self._interleaver.put(frames, len(passes.tracks)))
 
     def _queue_up(self, frames: list[Frame]) -> None:
-        self._queue.extend(self._clock.place(frames))
+        placed = self._clock.place(frames)
+        self._queue.extend(placed)
+        self._queued_bytes += held_bytes(placed)
 
     def _announced(self) -> tuple[Track, ...]:
         assert self.passes is not None

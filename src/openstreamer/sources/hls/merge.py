@@ -6,7 +6,7 @@ that one offset, chosen when the first of them gets there, keeps picture and sou
 
 from collections import deque
 
-from openstreamer.media.frame import Frame
+from openstreamer.media.frame import Frame, held_bytes
 from openstreamer.sources.hls.follow import Period
 from openstreamer.sources.pacing import JUMP_90K, Pacer
 from openstreamer.sources.ticks import TICK_S
@@ -45,7 +45,7 @@ class FrameMerger:
     def __init__(self, renditions: int, pacer: Pacer | None = None) -> None:
         self.pacer = pacer or Pacer()
         self.dropped_frames = 0
-        self.queued_bytes = 0
+        self.queued_bytes = 0  # of memory
         self._queues = [_Queue() for _ in range(renditions)]
         self._offsets: dict[_Clock, int] = {}
         self._references: dict[_Clock, int] = {}  # container time of the first frame of a clock
@@ -62,7 +62,7 @@ class FrameMerger:
             return
         queue = self._queues[rendition]
         queue.put += len(frames)
-        self.queued_bytes += sum([len(frame.payload) for frame in frames])
+        self.queued_bytes += held_bytes(frames)
         if queue.runs:
             last_period, last = queue.runs[-1]
             if last_period == period:
@@ -132,7 +132,7 @@ class FrameMerger:
                     break
             queue.taken += len(taken) - before
             queue = self._earliest()
-        self.queued_bytes -= sum([len(frame.payload) for frame in taken])
+        self.queued_bytes -= held_bytes(taken)
         self.pacer.passed(max(frame.dts_90k for frame in taken[-LOOKED_AT:]))
         return taken
 
@@ -157,7 +157,7 @@ class FrameMerger:
         return queue.placed[0] if queue.placed else None
 
     def _drop(self, queue: _Queue, frame: Frame) -> None:
-        self.queued_bytes -= len(frame.payload)
+        self.queued_bytes -= frame.held_bytes
         self.dropped_frames += 1
         queue.taken += 1
 

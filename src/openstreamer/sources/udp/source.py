@@ -8,13 +8,12 @@ the demuxer at once.
 import asyncio
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from openstreamer.config.input_urls import UdpInput
 from openstreamer.config.models import Input
-from openstreamer.media.clock import TICKS_PER_SECOND
 from openstreamer.media.errors import (
     RemoteProtocolError,
     SourceError,
@@ -25,7 +24,7 @@ from openstreamer.media.errors import (
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.base import SourceStatistics
-from openstreamer.sources.batches import FrameBatches
+from openstreamer.sources.batches import FrameQueue, QueueLimits
 from openstreamer.sources.ticks import next_tick_s
 from openstreamer.sources.udp.sockets import kernel_drops, open_socket
 from openstreamer.wire.demuxer import ListedProgram
@@ -40,10 +39,9 @@ _SYNC_BYTE = 0x47
 
 @dataclass(frozen=True, slots=True)
 class UdpLimits:
-    """What may wait for the stream before the socket is not read any more, and the kernel drops."""
+    """What is read at once, and what may wait before the socket is not read and the kernel drops."""
 
-    max_queued_bytes: int = 4 << 20
-    max_queued_s: float = 2.0  # of media time
+    queue: QueueLimits = field(default_factory=QueueLimits)
     read_bytes: int = READ_BYTES
 
 
@@ -63,16 +61,11 @@ class UdpSource:
         self._rtp: RtpOrder | None = None
         self._socket: socket.socket | None = None
         self._buffer = bytearray()
-        self._batches = FrameBatches()
-        self._queued_bytes = 0
-        self._queued_since_ns: int | None = None
-        self._arrived_ns: int | None = None
+        self._queue = FrameQueue(self._limits.queue)
         self._paused = False
         self._watching = False  # for the socket to become readable
         self._timer: asyncio.TimerHandle | None = None
         self._heard_at_s = 0.0
-        self._failure: SourceError | None = None
-        self._arrival: asyncio.Future[None] | None = None
         self._plain = self._numbered = 0  # datagrams without RTP and with it: most decide what is counted
         self._statistics = SourceStatistics()
 
@@ -91,25 +84,18 @@ class UdpSource:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._stop()
-        self._batches.clear()
+        self._queue.clear()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     async def receive(self) -> list[Frame]:
         """The next frames."""
-        while not self._batches:
-            if self._failure is not None:
-                raise self._failure
+        queue = self._queue
+        while not (queue or queue.failure):
             await self._wait()
-        frames = self._batches.take()
-        self._arrived_ns = self._queued_since_ns
-        if self._batches:
-            self._queued_bytes = sum(len(frame.payload) for frame in self._batches.queued)
-            return frames
-        self._queued_bytes = 0
-        self._queued_since_ns = None
-        if self._paused:
+        frames = queue.take()
+        if self._paused and not queue.is_full:
             self._paused = False
             self._heard_at_s = asyncio.get_running_loop().time()
             self._drain()
@@ -118,7 +104,7 @@ class UdpSource:
     @property
     def tracks(self) -> tuple[Track, ...]:
         """The tracks known so far, video first; those of the frames that ``receive`` returned last."""
-        return self._batches.tracks or self._demuxer.tracks
+        return self._queue.tracks or self._demuxer.tracks
 
     @property
     def protocol(self) -> str:
@@ -149,7 +135,7 @@ class UdpSource:
     @property
     def arrived_ns(self) -> int | None:
         """When the oldest frame of the last batch was read off the socket."""
-        return self._arrived_ns
+        return self._queue.arrived_ns
 
     @property
     def dropped_datagrams(self) -> int:
@@ -169,8 +155,8 @@ class UdpSource:
 
     @property
     def queued_bytes(self) -> int:
-        """Payload that waits for the stream."""
-        return self._queued_bytes
+        """Memory of what waits for the stream."""
+        return self._queue.queued_bytes
 
     @property
     def paused(self) -> bool:
@@ -181,21 +167,15 @@ class UdpSource:
 
     async def _wait(self) -> None:
         """Until something arrives; fails when nothing does for too long."""
-        loop = asyncio.get_running_loop()
-        self._arrival = loop.create_future()
-        silence = loop.call_at(self._heard_at_s + self._timeout_s, self._wake)
+        loop, queue = asyncio.get_running_loop(), self._queue
+        silence = loop.call_at(self._heard_at_s + self._timeout_s, queue.wake)
         try:
-            await self._arrival
+            await queue.wait()
         finally:
             silence.cancel()
-            self._arrival = None
         silent_s = loop.time() - self._heard_at_s
-        if not self._batches and self._failure is None and silent_s >= self._timeout_s:
+        if not queue and queue.failure is None and silent_s >= self._timeout_s:
             raise SourceStalled(f"udp: no datagram for {silent_s:.1f} s")
-
-    def _wake(self) -> None:
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
 
     # ------------------------------------------------------------------ reading
 
@@ -218,7 +198,7 @@ class UdpSource:
     def _drain(self) -> None:
         """Read what is there, and look again soon; watch the socket when nothing was."""
         self._timer = None
-        if self._socket is None or self._failure is not None:
+        if self._socket is None or self._queue.failure is not None:
             return
         try:
             heard_bytes = self._read()
@@ -270,7 +250,8 @@ class UdpSource:
         if numbered:
             frames += self._demuxer.receive_data(b"".join(numbered))
         if frames:
-            self._queue(frames, now_ns)
+            self._queue.put(frames, self._demuxer.tracks, now_ns)
+            self._paused = self._queue.is_full
         return received
 
     def _strip(self, datagram: bytes, now_ns: int) -> list[bytes]:
@@ -290,23 +271,9 @@ class UdpSource:
         self._numbered += 1
         return self._rtp.receive_datagram(datagram, now_ns)
 
-    def _queue(self, frames: list[Frame], now_ns: int) -> None:
-        self._batches.put(frames, self._demuxer.tracks)
-        for frame in frames:
-            self._queued_bytes += len(frame.payload)
-        if self._queued_since_ns is None:
-            self._queued_since_ns = now_ns
-        queued = self._batches.queued
-        self._paused = (
-            self._queued_bytes > self._limits.max_queued_bytes
-            or queued[-1].dts_90k - queued[0].dts_90k > self._limits.max_queued_s * TICKS_PER_SECOND
-        )
-        self._wake()
-
     def _fail(self, reason: SourceError) -> None:
-        self._failure = reason
         self._stop()
-        self._wake()
+        self._queue.fail(reason)
 
 
 def _lost(err: OSError) -> SourceUnreachable:
