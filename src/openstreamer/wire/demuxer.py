@@ -13,10 +13,20 @@ class DemuxStatistics:
 
     packets: int = 0  # of the container: TS packets, FLV tags, fragments
     lost_packets: int = 0  # by continuity counters, where the container has them
-    dropped_frames: int = 0  # could not be passed on: no configuration, before the first key frame, damaged
+    dropped_frames: int = 0  # could not be passed on: no configuration, damaged
+    # The same before the first frame that was passed on: no loss, but where a stream was joined.
+    before_start_frames: int = 0
     malformed: int = 0  # structures that could not be understood and were skipped
     scrambled_packets: int = 0
     unknown_streams: int = 0  # elementary streams of a codec that the server does not carry
+    started: bool = False  # whether a frame was passed on
+
+    def drop(self, count: int = 1) -> None:
+        """Count frames that cannot be passed on."""
+        if self.started:
+            self.dropped_frames += count
+        else:
+            self.before_start_frames += count
 
 
 class Demuxer(Protocol):

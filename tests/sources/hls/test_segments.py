@@ -6,6 +6,7 @@ from openstreamer.media.errors import RemoteProtocolError, SourceRejected
 from openstreamer.media.frame import Frame
 from openstreamer.sources.hls.segments import AUDIO_TRACK_ID, VIDEO_TRACK_ID, SegmentReader
 from tests.support.hls_origin import make_hls
+from tests.support.mpegts import muxed, picture
 
 FMP4 = ("-hls_segment_type", "fmp4")
 
@@ -79,6 +80,15 @@ def test_statistics_outlive_demuxers() -> None:
     reader.lose()
     read(reader, files, "1.ts")
     assert reader.statistics.packets == packets + len(files["1.ts"]) // 188
+
+
+def test_pictures_before_a_key_frame_are_a_loss_in_the_middle_only() -> None:
+    files = {"0.ts": muxed([picture(n * 3600, key=n == 3) for n in range(6)])}
+    reader = SegmentReader()
+    assert sum(frame.key for frame in read(reader, files, "0.ts") + reader.end()) == 1
+    assert reader.statistics.dropped_frames == 0
+    assert sum(frame.key for frame in read(reader, files, "0.ts") + reader.end()) == 1
+    assert reader.statistics.dropped_frames == 3
 
 
 def test_what_is_no_media_is_refused_with_words() -> None:

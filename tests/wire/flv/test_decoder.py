@@ -195,7 +195,7 @@ def test_other_codecs_configure_themselves_from_a_key_frame_as_well(codec: str, 
     assert decoder.video(0, b"\xa1" + four_cc + (bytes(3) if codec == "h265" else b"") + second.payload) == []
     (frame,) = decoder.video(0, start + four_cc + in_band)
     assert frame.track.config == first.track.config
-    assert decoder.statistics.without_configuration == 1
+    assert (decoder.statistics.before_key_frame, decoder.statistics.dropped_frames) == (1, 0)
 
 
 def test_audio_of_another_codec_than_announced_needs_its_own_configuration() -> None:
@@ -227,7 +227,7 @@ def test_video_without_any_configuration_is_rejected_by_name() -> None:
         assert decoder.video(time_ms, picture(key=time_ms % 2000 == 0)) == []
     with pytest.raises(SourceRejected, match="H264 without its decoder configuration"):
         decoder.video(11_520, picture(key=False))
-    assert decoder.statistics.without_configuration == 289
+    assert (decoder.statistics.without_configuration, decoder.statistics.before_key_frame) == (6, 283)
 
 
 def test_a_new_sequence_header_is_a_new_track_at_the_next_key_frame() -> None:
@@ -271,6 +271,7 @@ def test_a_change_of_codec_waits_for_the_new_ones_key_frame() -> None:
     decoder = running()
     assert decoder.video(40, b"\x90hvc1" + frames[0].track.config.hvcc()) == []  # type: ignore[union-attr]
     assert decoder.video(40, b"\xa3hvc1" + frames[1].payload) == []
+    assert decoder.statistics.dropped_frames == 1, "it is missing in the middle"
     (frame,) = decoder.video(80, b"\x93hvc1" + frames[0].payload)
     assert frame.track.codec == "h265"
 

@@ -43,7 +43,7 @@ def test_fragments_are_what_libav_reads_in_them(piece_bytes: int) -> None:
     for kind, count in (("video", 20), ("audio", 39)):
         assert units_of(frames, kind) == listed(FRAGMENTS, kind)
         assert len(listed(FRAGMENTS, kind)) == count
-    assert demuxer.statistics == DemuxStatistics(packets=2)
+    assert demuxer.statistics == DemuxStatistics(packets=2, started=True)
 
 
 def test_a_whole_file_is_what_libav_reads_in_it() -> None:

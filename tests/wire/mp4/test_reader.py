@@ -255,7 +255,7 @@ class TestNalUnits:
         table = [value for payload in payloads for value in (3600, len(payload), DELTA_SAMPLE, 0)]
         frames = demuxer.receive_data(INIT + video_fragment(1, 0, table, payloads))
         assert [frame.key for frame in frames] == [True, False]
-        assert demuxer.statistics.dropped_frames == 1
+        assert (demuxer.statistics.before_start_frames, demuxer.statistics.dropped_frames) == (1, 0)
 
 
 class TestTimes:
@@ -328,7 +328,7 @@ class TestOpening:
         heard = [frame.dts_90k for frame in frames if not frame.track.is_video]
         assert heard[0] == 47 * 1920
         assert len(heard) == 53
-        assert demuxer.statistics.dropped_frames == 47
+        assert (demuxer.statistics.before_start_frames, demuxer.statistics.dropped_frames) == (47, 0)
 
     def both(self) -> bytes:
         return make(
@@ -342,7 +342,7 @@ class TestOpening:
         demuxer.receive_data(init[:-4])
         sound = audio_fragment(1, 0, [1024, 10] * 100, [bytes([1] * 10)] * 100)
         assert demuxer.receive_data(of_track(2, sound)) == []
-        assert demuxer.statistics.dropped_frames == 96
+        assert (demuxer.statistics.before_start_frames, demuxer.statistics.dropped_frames) == (96, 0)
         assert len(demuxer.receive_eof()) == 4
 
     def test_tracks_are_complete_with_the_first_frames(self) -> None:

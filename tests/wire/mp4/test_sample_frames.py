@@ -26,7 +26,7 @@ FORMATS = {
 
 
 def frames_of(entry: SampleEntry) -> SampleFrames:
-    return SampleFrames(0, "und", entry, DemuxStatistics())
+    return SampleFrames(0, "und", entry, DemuxStatistics(started=True))
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1", "vp9"])

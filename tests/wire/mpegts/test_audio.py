@@ -26,7 +26,7 @@ LC_24K = AacConfig(bytes.fromhex("1310"))
 
 def stream(codec: TsCodec = TsCodec.AAC_ADTS, channels: int = 2) -> AudioStream:
     info = ElementaryStreamInfo(0x101, 0x0F, codec, "deu", channels)
-    return AudioStream(info, 1, TrackTimes(ProgramClock()), MpegTsStatistics())
+    return AudioStream(info, 1, TrackTimes(ProgramClock()), MpegTsStatistics(started=True))
 
 
 def statistics_of(subject: AudioStream) -> MpegTsStatistics:

@@ -33,7 +33,9 @@ def test_a_stream_that_is_cut_off_gives_its_whole_pictures_and_counts_the_cut_on
     frames = read(demuxer, "_truncated") + demuxer.receive_eof()
     assert units_of(frames, "video") == listed(NAME, "video")[:11]
     assert units_of(frames, "audio") == listed(NAME, "audio")[:1]
-    assert (demuxer.statistics.packets, demuxer.statistics.dropped_frames) == (37, 1)
+    statistics = demuxer.statistics
+    # It is so short that nothing went out before its end.
+    assert (statistics.packets, statistics.before_start_frames, statistics.dropped_frames) == (37, 1, 0)
 
 
 def test_a_stream_whose_program_map_is_damaged_is_refused_in_words() -> None:

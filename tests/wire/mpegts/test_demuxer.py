@@ -153,11 +153,11 @@ def test_what_is_held_back_is_bounded(limits: MpegTsLimits) -> None:
     assert counts[-3:] == [1, 1, 1]
 
 
-def test_audio_before_the_first_key_frame_is_dropped_and_counted() -> None:
+def test_audio_before_the_first_key_frame_is_left_out_and_no_loss() -> None:
     frames = [audio(0), audio(1920), video(5000, key=True), audio(5760), video(8600, key=False), audio(7680)]
     found, demuxer = demuxed(muxed(frames, together=1))
     assert [frame.dts_90k for frame in found if not frame.track.is_video] == [5760, 7680]
-    assert demuxer.statistics.dropped_frames == 2
+    assert (demuxer.statistics.before_start_frames, demuxer.statistics.dropped_frames) == (2, 0)
 
 
 def test_sound_that_came_before_the_picture_it_belongs_to_follows_it() -> None:
@@ -169,11 +169,11 @@ def test_sound_that_came_before_the_picture_it_belongs_to_follows_it() -> None:
     assert demuxer.statistics.dropped_frames == 0
 
 
-def test_pictures_before_the_first_key_frame_are_dropped() -> None:
+def test_pictures_before_the_first_key_frame_are_left_out_and_no_loss() -> None:
     frames = [video(0, key=False), video(3600, key=False), video(7200, key=True), video(10800, key=False)]
     found, demuxer = demuxed(muxed(frames))
     assert [frame.key for frame in found] == [True, False]
-    assert demuxer.statistics.dropped_frames == 2
+    assert (demuxer.statistics.before_start_frames, demuxer.statistics.dropped_frames) == (2, 0)
 
 
 def test_sound_without_a_picture_yet_does_not_become_an_audio_stream() -> None:

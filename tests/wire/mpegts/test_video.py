@@ -23,7 +23,9 @@ FILLER = b"\x0c\xff\xff\x80"
 
 def stream(codec: TsCodec = TsCodec.H264, limits: MpegTsLimits | None = None) -> NalStream:
     info = ElementaryStreamInfo(0x100, 0x1B, codec)
-    return NalStream(info, 0, TrackTimes(ProgramClock()), MpegTsStatistics(), limits or MpegTsLimits())
+    return NalStream(
+        info, 0, TrackTimes(ProgramClock()), MpegTsStatistics(started=True), limits or MpegTsLimits()
+    )
 
 
 def statistics_of(subject: NalStream | Av1Stream) -> MpegTsStatistics:
@@ -226,7 +228,7 @@ def test_a_gap_in_a_picture_over_several_pes_packets_costs_it() -> None:
 
 def av1_stream() -> Av1Stream:
     info = ElementaryStreamInfo(0x100, 0x06, TsCodec.AV1)
-    return Av1Stream(info, 0, TrackTimes(ProgramClock()), MpegTsStatistics(), MpegTsLimits())
+    return Av1Stream(info, 0, TrackTimes(ProgramClock()), MpegTsStatistics(started=True), MpegTsLimits())
 
 
 def test_av1_with_start_codes_and_without() -> None:

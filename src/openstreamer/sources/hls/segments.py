@@ -66,6 +66,7 @@ class SegmentReader:
                 total.lost_packets += each.lost_packets
                 total.dropped_frames += each.dropped_frames
                 total.malformed += each.malformed
+                total.started = total.started or each.started
         return total
 
     def begin_segment(self, period: Period, initialization: bytes) -> None:
@@ -93,6 +94,8 @@ class SegmentReader:
                 return []
             data, self._head = self._head, None
             self._demuxer = self._make(data)
+            # Only the first demuxer joins the stream: what a later one leaves out is missing in the middle.
+            self._demuxer.statistics.started = self._finished.started
         frames: list[Frame] = []
         if not self._initialized and isinstance(self._demuxer, Fmp4Demuxer):
             self._initialized = True

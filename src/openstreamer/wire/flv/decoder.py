@@ -51,15 +51,17 @@ class FlvLimits:
 class FlvStatistics:
     """What a decoder did not pass on."""
 
-    without_configuration: int = 0  # coded frames before their sequence header
-    before_key_frame: int = 0  # video and audio before the first video key frame
+    without_configuration: int = 0  # sound, and video key frames, before their sequence header
+    # Video and audio before the first video key frame: no loss, but where a stream was joined.
+    before_key_frame: int = 0
+    undecodable: int = 0  # video between a change of its configuration and the next key frame
     other_tracks: int = 0  # frames of further tracks of Enhanced RTMP multitrack
     malformed: int = 0
 
     @property
     def dropped_frames(self) -> int:
-        """All of them."""
-        return self.without_configuration + self.before_key_frame + self.other_tracks + self.malformed
+        """What is missing in the middle, or is not carried at all."""
+        return self.without_configuration + self.undecodable + self.other_tracks + self.malformed
 
 
 class _TrackState:
@@ -236,7 +238,9 @@ class FlvDecoder:
                 self._know(state, Track(VIDEO_TRACK_ID, config))
         track = state.track
         if track is None or not self._video_decodable:
-            if self._video_config is None:
+            if track is not None:
+                self.statistics.undecodable += 1
+            elif key:
                 self.statistics.without_configuration += 1
             else:
                 self.statistics.before_key_frame += 1

@@ -221,7 +221,7 @@ class MovieFrames:
                 frame.key = True  # without video, every audio frame is a random access point
             elif not selected.started and not frame.track.is_video:
                 if self._start_90k is not None and frame.dts_90k < self._start_90k:
-                    self.statistics.dropped_frames += 1
+                    self.statistics.before_start_frames += 1
                     return []
                 selected.started = True
             return [frame]
@@ -240,7 +240,7 @@ class MovieFrames:
         if len(self._held) < limits.max_held_frames and self._held_bytes < limits.max_held_bytes:
             return False
         if not begun:  # sound without end and no picture: it would be left out anyway
-            self.statistics.dropped_frames += len(self._held)
+            self.statistics.drop(len(self._held))
             self._held.clear()
             self._held_bytes = 0
         return begun
@@ -248,6 +248,11 @@ class MovieFrames:
     def _release(self) -> list[Frame]:
         held, self._held, self._held_bytes = self._held, deque(), 0
         self._flowing = True
+        frames = self._from_the_picture_on(held)
+        self.statistics.started = True
+        return frames
+
+    def _from_the_picture_on(self, held: deque[Frame]) -> list[Frame]:
         start_90k = self._start_90k
         if start_90k is None:
             self._with_video = False
@@ -256,7 +261,7 @@ class MovieFrames:
                 frame.key = True
             return list(held)
         frames = [frame for frame in held if frame.track.is_video or frame.dts_90k >= start_90k]
-        self.statistics.dropped_frames += len(held) - len(frames)
+        self.statistics.drop(len(held) - len(frames))
         return frames
 
 

@@ -88,7 +88,7 @@ class SampleFrames:
             self._configure_from_audio(payload)
         track = self.track
         if track is None or self._config is None:
-            self.statistics.dropped_frames += 1
+            self.statistics.drop()
             return []
         return [Frame(track, pts_90k, pts_90k, False, payload)]
 
@@ -161,7 +161,7 @@ class SampleFrames:
         self._decodable = config is not None
 
     def _drop_undecodable(self) -> None:
-        self.statistics.dropped_frames += 1
+        self.statistics.drop()
         if self._config is not None:
             return
         self._unconfigured += 1

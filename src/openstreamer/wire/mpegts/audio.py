@@ -125,7 +125,7 @@ class AudioStream:
     def lose(self) -> list[Frame]:
         """Packets are missing: what was begun is lost. Returns nothing."""
         if self._partial:
-            self._statistics.dropped_frames += 1
+            self._statistics.drop()
         self._partial = b""
         self._synced = False
         self._next_90k = self._stamp_90k = None
@@ -185,7 +185,7 @@ class AudioStream:
     def _frames(self, unit: Unit) -> list[Frame]:
         config = unit.config
         if config is None or self._next_90k is None:
-            self._statistics.dropped_frames += 1
+            self._statistics.drop()
             return []
         frames = [] if config is self._said else self._learn(config)
         try:

@@ -73,19 +73,24 @@ class TrackGate:
         """What is held, with the tracks there are; frames of a stream that left the program are dropped."""
         ids = {track.id for track in self.tracks}
         held = [frame for frame in self._held if frame.track.id in ids]
-        self._statistics.dropped_frames += len(self._held) - len(held)
+        self._statistics.drop(len(self._held) - len(held))
         self._held.clear()
         self._held_bytes = 0
         if not held:
             return []
         self.flowing = True
+        frames = self._from_the_picture_on(held)
+        self._statistics.started = True
+        return frames
+
+    def _from_the_picture_on(self, held: list[Frame]) -> list[Frame]:
         if not self.tracks[0].is_video:
             for frame in held:
                 frame.key = True
             return held
         start_90k = next((frame.dts_90k for frame in held if frame.track.is_video), 0)
         frames = [frame for frame in held if frame.track.is_video or frame.dts_90k >= start_90k]
-        self._statistics.dropped_frames += len(held) - len(frames)
+        self._statistics.drop(len(held) - len(frames))
         # Whatever joins at the key frame shall have the sound that goes with it, whichever came first.
         frames.sort(key=lambda frame: frame.dts_90k)
         return frames
@@ -130,4 +135,4 @@ class TrackGate:
         crowded = len(held) >= limits.max_held_frames or self._held_bytes >= limits.max_held_bytes
         while held and (crowded or held[0].dts_90k < oldest_90k):
             self._held_bytes -= len(held.popleft().payload)
-            self._statistics.dropped_frames += 1
+            self._statistics.drop()

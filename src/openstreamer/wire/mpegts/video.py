@@ -73,7 +73,7 @@ class VideoStream:
         """``first`` is the part that says whether decoding can begin here, when that is not all."""
         times_90k = times_90k or self._next_times()
         if times_90k is None:
-            self._statistics.dropped_frames += 1
+            self._statistics.drop()
             return []
         pts_90k, dts_90k = times_90k
         self._measure(dts_90k)
@@ -85,7 +85,7 @@ class VideoStream:
             self._statistics.malformed += 1
             return []
         if self.track is None:
-            self._statistics.dropped_frames += 1
+            self._statistics.drop()
             return []
         if pts_90k != dts_90k:
             self._dts_written = True
@@ -168,7 +168,7 @@ class NalStream(VideoStream):
         frames = self._end_tail() + self._end_unit() if self._begins_unit(payload) else []
         frames += self._end_field()
         if not self._open:
-            self._statistics.dropped_frames += 1
+            self._statistics.drop()
         self._forget()
         return frames
 
@@ -283,7 +283,7 @@ class NalStream(VideoStream):
         nals, times_90k = self._nals, self._times_90k
         whole = self._has_slice and not self._damaged
         if self._damaged:
-            self._statistics.dropped_frames += 1
+            self._statistics.drop()
         self._nals = []
         self._nals_bytes = 0
         self._open = self._has_slice = self._damaged = False
@@ -333,7 +333,7 @@ class NalStream(VideoStream):
     def _forget(self) -> None:
         """What was begun is lost."""
         if self._nals or self._tail:
-            self._statistics.dropped_frames += 1
+            self._statistics.drop()
         self._nals = []
         self._tail = []
         self._nals_bytes = self._tail_bytes = 0
@@ -355,7 +355,7 @@ class Av1Stream(VideoStream):
 
     def feed_damaged(self, payload: bytes, times_90k: Times | None) -> list[Frame]:
         """Only the beginning of a PES packet came: it is dropped."""
-        self._statistics.dropped_frames += 1
+        self._statistics.drop()
         return []
 
     def lose(self) -> list[Frame]:
