@@ -9,19 +9,21 @@ from itertools import permutations
 
 import pytest
 
+from openstreamer.media.aac import AacConfig
 from openstreamer.media.frame import Frame
-from openstreamer.media.track import TrackKind
+from openstreamer.media.track import Track, TrackKind
 from openstreamer.packager.errors import BadRequest, NotFound, NotReady
 from openstreamer.packager.options import PackagerOptions
 from openstreamer.packager.presentation import Presentation
 from openstreamer.packager.response import MediaResponse
 from tests.support.made_streams import START_90K, MadeStream
 from tests.support.media import AUDIO, VIDEO
-from tests.support.mp4_reader import boxes
+from tests.support.mp4_reader import boxes, samples
 from tests.support.waiting import until
 
 FIRST = 5_000
 STREAM = MadeStream(seconds=60)
+OTHER_AUDIO = Track(2, AacConfig(bytes.fromhex("1210")))
 
 
 class Broadcast:
@@ -395,3 +397,23 @@ async def test_observations_say_what_happened(live: Broadcast) -> None:
 def all_parts(window: object) -> list[object]:
     growing = window.open.parts if window.open is not None else []  # type: ignore[attr-defined]
     return [part for segment in window.closed for part in segment.parts] + growing  # type: ignore[attr-defined]
+
+
+async def test_the_hinted_part_comes_though_its_segment_turns_out_to_have_other_sound() -> None:
+    first = MadeStream(seconds=7.5, gop=60)
+    second = replace(first.after(audio=OTHER_AUDIO), epoch=first.epoch)
+    left_over = [frame for frame in replace(second, audio=AUDIO).frames() if frame.track is AUDIO][:3]
+    pictures, sound = ([f for f in second.frames() if f.track.is_video is which] for which in (True, False))
+    presentation = Broadcast(first).presentation
+    presentation.push(first.frames(), first.tracks, 0)
+    presentation.push([pictures[0], *left_over, *pictures[1:5]], first.tracks, 0)
+    assert presentation.packager.audio is not None
+    growing = presentation.packager.audio.window.open
+    assert growing is not None
+
+    asked = asyncio.get_running_loop().create_task(presentation.fetch(f"audio_{growing.msn}.0.m4s", {}))
+    await waiters(presentation, 1)
+    presentation.push([*sound[:30], *pictures[5:25]], second.tracks, 0)
+    assert growing.init is not None
+    assert growing.init.track is OTHER_AUDIO
+    assert len(samples(body(await asked))) == 14  # a third of a second at 44.1 kHz

@@ -76,11 +76,14 @@ class TrackPackager:
 
     def begin(self, opening: Opening) -> None:
         """Start a segment. A new generation with this track brings a new initialisation segment."""
+        self._prepare(opening)
+        self.window.begin(Segment(self.kind, opening, self._init))
+
+    def _prepare(self, opening: Opening) -> None:
         generation = opening.generation
         track = generation.video if self.kind is TrackKind.VIDEO else generation.audio
         if track is not None:
             self._take_over(track, opening.msn)
-        self.window.begin(Segment(self.kind, opening, self._init))
         self._segment_start = None
         self._set_part_target(generation)
 
@@ -310,8 +313,8 @@ class AudioPackager(TrackPackager):
         self._table = []
         self._payloads = []
         self._part_ticks = 0
-        self.window.open = None
-        self.begin(opening)
+        self._prepare(opening)
+        self.window.amend(opening, self._init)
 
     @property
     def end_90k(self) -> int:

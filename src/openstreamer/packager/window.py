@@ -6,7 +6,7 @@ from typing import Final
 
 from openstreamer.media.track import TrackKind
 from openstreamer.packager.options import PackagerOptions
-from openstreamer.packager.segment import Init, Part, Segment
+from openstreamer.packager.segment import Init, Opening, Part, Segment
 
 LEAST_LISTED_TARGETS: Final = 3  # section 6.2.2: no removal below three target durations of playlist
 
@@ -35,9 +35,21 @@ class TrackWindow:
     def begin(self, segment: Segment) -> None:
         """``segment`` grows from now on."""
         assert self.open is None, f"{self.open!r} is still open"
-        if segment.init is not None:
-            self._inits[segment.init.number] = segment.init
+        self._use(segment.init)
         self.open = segment
+
+    def amend(self, opening: Opening, init: Init | None) -> None:
+        """The open segment, which has no part yet, begins otherwise than was decided. It remains the same
+        object: its first part is hinted at, and may be waited for."""
+        segment = self.open
+        assert segment is not None
+        segment.opening, segment.init = opening, init
+        segment.start_pts_90k = opening.pts_90k
+        self._use(init)
+
+    def _use(self, init: Init | None) -> None:
+        if init is not None:
+            self._inits[init.number] = init
 
     def add_part(self, part: Part) -> None:
         """The open segment has one more part."""
