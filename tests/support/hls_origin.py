@@ -179,7 +179,8 @@ class LowLatencyOrigin(HlsOrigin):
     """A live stream in parts, with blocking reloads, delta updates and hints that can be fetched.
 
     The parts are the files of a presentation cut by time; ``parts`` of them make a segment. The first
-    ``ready`` are there at once, each further one ``part_s / rate`` seconds later. Parts are listed for the
+    ``ready`` are there at once, each further one ``part_s / rate`` seconds later; with ``rate`` None it is
+    there when somebody who took all others waits for it, however long that takes. Parts are listed for the
     growing segment and the one before it.
     """
 
@@ -189,7 +190,7 @@ class LowLatencyOrigin(HlsOrigin):
         *,
         part_s: float,
         parts: int,
-        rate: float,
+        rate: float | None,
         ready: int,
         hints: bool = True,
     ) -> None:
@@ -203,19 +204,32 @@ class LowLatencyOrigin(HlsOrigin):
         self._ready = ready
         self._hints = hints
         self._since_s = asyncio.get_running_loop().time()
+        self._taken = 0  # as many parts as there are, when the newest was asked for
+        self._newest_taken = asyncio.Condition()
 
     @property
     def available(self) -> int:
         """How many parts there are now."""
+        if self._rate is None:
+            return self._ready
         passed_s = asyncio.get_running_loop().time() - self._since_s
         return min(self._ready + int(passed_s * self._rate / self._part_s), len(self._parts))
 
     async def wait_for(self, part: int) -> None:
         """Until this part is there; the last one is followed by silence."""
-        at_s = self._since_s + (part + 1 - self._ready) * self._part_s / self._rate + 0.001
-        await asyncio.sleep(max(0.0, at_s - asyncio.get_running_loop().time()))
         if part >= len(self._parts):
             await asyncio.get_running_loop().create_future()
+        if self._rate is None:
+            self._ready = max(self._ready, part + 1)
+            return
+        at_s = self._since_s + (part + 1 - self._ready) * self._part_s / self._rate + 0.001
+        await asyncio.sleep(max(0.0, at_s - asyncio.get_running_loop().time()))
+
+    async def _wait_to_list(self, part: int) -> None:
+        if self._rate is None and part >= self._ready:
+            async with self._newest_taken:
+                await self._newest_taken.wait_for(lambda: part < self._ready or self._taken >= self._ready)
+        await self.wait_for(part)
 
     async def serve(self, peer: Peer, path: str) -> None:
         if path == "index.m3u8":
@@ -225,7 +239,7 @@ class LowLatencyOrigin(HlsOrigin):
                 if wanted > self.available + 2 * self._per_segment:
                     await peer.respond("400 Bad Request")
                     return
-                await self.wait_for(wanted)
+                await self._wait_to_list(wanted)
             await peer.respond(body=self.playlist(delta="_HLS_skip" in query).encode())
             return
         numbers = path.removeprefix("s").removesuffix(".m4s").split(".")
@@ -240,6 +254,9 @@ class LowLatencyOrigin(HlsOrigin):
                 await peer.respond("404 Not Found")
                 return
         await self.wait_for(wanted[-1])
+        async with self._newest_taken:
+            self._taken = max(self._taken, wanted[-1] + 1)
+            self._newest_taken.notify_all()
         await peer.respond(body=b"".join(self._parts[number] for number in wanted))
 
     def playlist(self, *, delta: bool) -> str:

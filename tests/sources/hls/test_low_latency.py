@@ -19,9 +19,9 @@ CUT_BY_TIME = (
 )
 
 
-def origin_of(*, ready: int = 12, hints: bool = True) -> LowLatencyOrigin:
+def origin_of(*, ready: int = 12, hints: bool = True, rate: float | None = RATE) -> LowLatencyOrigin:
     files = make_hls(*CUT_BY_TIME, seconds=12)
-    return LowLatencyOrigin(files, part_s=PART_S, parts=PARTS, rate=RATE, ready=ready, hints=hints)
+    return LowLatencyOrigin(files, part_s=PART_S, parts=PARTS, rate=rate, ready=ready, hints=hints)
 
 
 async def pictures(source: HlsSource, count: int) -> list[Frame]:
@@ -38,7 +38,7 @@ def is_steady(frames: list[Frame]) -> bool:
 
 
 async def test_part_by_part_from_a_key_frame_on_and_each_part_once() -> None:
-    async with serving(origin_of()) as origin, pull(origin.url(), speed=RATE) as source:
+    async with serving(origin_of(rate=None)) as origin, pull(origin.url(), speed=RATE) as source:
         frames = await pictures(source, 120)
         asked = [name for name in origin.asked if name.startswith("s")]
     assert frames[0].key
@@ -49,7 +49,10 @@ async def test_part_by_part_from_a_key_frame_on_and_each_part_once() -> None:
 
 
 async def test_reloads_block_and_ask_for_what_changed() -> None:
-    async with serving(origin_of(ready=60 - 20)) as origin, pull(origin.url(), speed=RATE) as source:
+    async with (
+        serving(origin_of(ready=60 - 20, rate=None)) as origin,
+        pull(origin.url(), speed=RATE) as source,
+    ):
         await pictures(source, 60)
         reloads = [name for name in origin.asked if name.startswith("index.m3u8?")]
     assert "index.m3u8?_HLS_msn=8&_HLS_part=1&_HLS_skip=YES" in reloads
@@ -70,7 +73,7 @@ async def test_a_server_that_announces_what_it_does_not_serve_yet() -> None:
 
 
 async def test_the_rest_of_a_segment_when_its_parts_are_not_listed_any_more() -> None:
-    origin = origin_of()
+    origin = origin_of(rate=None)
 
     async def late(peer: Peer) -> None:
         await origin.wait_for(6 * PARTS)
