@@ -140,7 +140,7 @@ class OfTwoPrograms(ScriptedSource):
             True,
             (
                 ListedStream(512, "MPEG-2 video", False),
-                ListedStream(513, "aac", True),
+                ListedStream(513, "aac", True, track_id=VIDEO.id + 1),
                 ListedStream(514, "ac3", True, scrambled=True),
             ),
         ),
@@ -200,7 +200,35 @@ def test_the_command_lists_programs_when_there_are_several(
     assert cli.run(["probe", "udp://239.1.1.1:5000"]) == 0
     printed = capsys.readouterr().out
     assert "program 1: 256 h264" in printed
-    assert "program 2 (read): 512 MPEG-2 video, 513 aac, 514 ac3" in printed
+    assert "program 2 (read): 513 aac; not read: 512 MPEG-2 video, 514 ac3" in printed
+
+
+class OfOneProgram(ScriptedSource):
+    """A transport stream of which all is read."""
+
+    programs = (ListedProgram(1, True, (ListedStream(256, "h264", True, track_id=VIDEO.id),)),)
+
+
+def test_the_pid_of_each_track_is_said(
+    opening: Callable[[Source], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    opening(OfOneProgram([at_25_fps(100, gop=25), SourceEnded("over")]))
+    assert cli.run(["probe", "udp://239.1.1.1:5000"]) == 0
+    printed = capsys.readouterr().out
+    assert "PID 256" in printed
+    assert "program 1" not in printed
+
+
+def test_programs_and_pids_are_chosen_as_an_input_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Input] = []
+
+    async def open_source(_: object, chosen: Input) -> Source:
+        asked.append(chosen)
+        return scripted(at_25_fps(5, gop=25), SourceEnded("over"))
+
+    monkeypatch.setattr("openstreamer.stream.wiring.SourceOpener.open", open_source)
+    assert cli.run(["probe", "udp://239.1.1.1:5000", "--program", "2", "--pids", "256,0x101"]) == 0
+    assert [(each.program, each.pids) for each in asked] == [(2, (256, 257))]
 
 
 def test_json_is_json(opening: Callable[[Source], None], capsys: pytest.CaptureFixture[str]) -> None:
@@ -220,7 +248,14 @@ def test_a_refused_source_is_exit_status_1(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["publish://"], ["test://", "--header", "x"], ["http://host:99999/"]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["publish://"],
+        ["test://", "--header", "x"],
+        ["test://", "--pids", "a"],
+        ["http://host:99999/"],
+    ],
 )
 def test_what_cannot_be_probed_is_exit_status_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]

@@ -212,6 +212,9 @@ def probe(
         bool, typer.Option("--insecure-tls", help="As net.insecure_tls: take any certificate.")
     ] = False,
     program: Annotated[int, typer.Option(min=0, max=65535, help="Of MPEG-TS; 0 takes the first.")] = 0,
+    pids: Annotated[
+        str, typer.Option(metavar="PID,PID", help="Of MPEG-TS: read only these elementary streams.")
+    ] = "",
     file_root: FileRoots = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
@@ -228,6 +231,7 @@ def probe(
         "headers": probe_command.headers_of(header or []),
         "net": {"timeout_sec": timeout, "insecure_tls": insecure_tls},
         "program": program,
+        "pids": probe_command.pids_of(pids),
     }
     roots = load_settings(file_roots=file_root).file_roots
     return probe_command.run(parse(Input, document), seconds=seconds, as_json=as_json, file_roots=roots)

@@ -31,12 +31,13 @@ FAR_APART_MS: Final = 500  # audio that is muxed so far from its picture delays 
 class ProbedTrack:
     """One track as the API shows it (``stream/status.TrackRuntime``), and what only watching can tell.
 
-    ``gop_s`` is the shortest and longest distance between key frames; ``measured_frame_rate`` is that of
-    video by its decoding times; ``reordered`` says that there are B-frames.
+    ``pid`` is that of MPEG-TS; ``gop_s`` is the shortest and longest distance between key frames; the
+    ``measured_frame_rate`` is that of video by its decoding times; ``reordered`` says that there are B-frames.
     """
 
     shown: dict[str, Any]
     frames: int
+    pid: int | None = None
     measured_frame_rate: float | None = None
     gop_s: tuple[float, float] | None = None
     reordered: bool = False
@@ -45,6 +46,7 @@ class ProbedTrack:
         """For JSON."""
         return {
             **self.shown,
+            "pid": self.pid,
             "frames": self.frames,
             "measured_frame_rate": self.measured_frame_rate,
             "gop_sec": list(self.gop_s) if self.gop_s else None,
@@ -196,7 +198,7 @@ class _TrackSeen:
             return 0
         return round(self.payload_bytes * (self.frames - 1) / self.frames * 8 / 1000 / self.span_s)
 
-    def probed(self) -> ProbedTrack:
+    def probed(self, pid: int | None) -> ProbedTrack:
         """For the report."""
         keys_90k = self.keys_90k
         gops_s = [(later - earlier) / TICKS_PER_SECOND for earlier, later in itertools.pairwise(keys_90k)]
@@ -205,6 +207,7 @@ class _TrackSeen:
         return ProbedTrack(
             shown=track_runtime(self.track, self.kbps).model_dump(mode="json", exclude_none=True),
             frames=self.frames,
+            pid=pid,
             measured_frame_rate=round(rate, 3) if rate is not None else None,
             gop_s=(round(min(gops_s), 3), round(max(gops_s), 3)) if gops_s else None,
             reordered=self.reordered and is_video,
@@ -250,8 +253,10 @@ class _Seen:
 
     def tell(self, report: ProbeReport) -> None:
         """Write down what was seen."""
+        listed = (stream for program in report.programs if program.chosen for stream in program.streams)
+        pids = {stream.track_id: stream.pid for stream in listed}
         for each in self._ordered():
-            report.tracks.append(each.probed())
+            report.tracks.append(each.probed(pids.get(each.track.id)))
             report.bitrate_kbps += each.kbps
             report.media_s = max(report.media_s, each.span_s)
         video, audio = self._first(True), self._first(False)

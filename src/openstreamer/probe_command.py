@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from openstreamer.config.urls import redact_url
 from openstreamer.media.errors import ConfigError
 from openstreamer.probe import ProbedTrack, ProbeReport, probe
 from openstreamer.stream.wiring import SourceOpener
-from openstreamer.wire.demuxer import ListedProgram
+from openstreamer.wire.demuxer import ListedProgram, ListedStream
 
 
 def run(chosen: Input, *, seconds: float, as_json: bool, file_roots: Mapping[str, Path]) -> int:
@@ -39,6 +39,14 @@ def headers_of(texts: list[str]) -> dict[str, str]:
     return headers
 
 
+def pids_of(text: str) -> list[int]:
+    """The numbers of ``256,0x101``; raises :class:`ConfigError` for what is none."""
+    try:
+        return [int(each, 0) for each in text.split(",") if each.strip()]
+    except ValueError as err:
+        raise ConfigError("--pids is written as numbers with commas: 256,257", code="INVALID_OPTION") from err
+
+
 @contextmanager
 def _progress(url: str) -> Iterator[Callable[[str], None]]:
     """One line on stderr that changes, on a terminal; nothing elsewhere."""
@@ -52,7 +60,7 @@ def _progress(url: str) -> Iterator[Callable[[str], None]]:
 
 def _lines(report: ProbeReport) -> Iterator[str]:
     yield f"{report.url} ({report.protocol})" if report.protocol else report.url
-    if len(report.programs) > 1:
+    if len(report.programs) > 1 or any(map(_left_out, report.programs)):
         yield from (f"  {_program(program)}" for program in report.programs)
     if report.tracks:
         for track in report.tracks:
@@ -71,9 +79,22 @@ def _lines(report: ProbeReport) -> Iterator[str]:
 
 
 def _program(program: ListedProgram) -> str:
-    streams = ", ".join(f"{stream.pid} {stream.description}" for stream in program.streams)
-    read = " (read)" if program.chosen else ""
-    return f"program {program.number}{read}: {streams or 'nothing is known of it'}"
+    if not program.streams:
+        return f"program {program.number}: nothing is known of it"
+    if not program.chosen:
+        return f"program {program.number}: {_streams(program.streams)}"
+    left_out = _left_out(program)
+    read = [stream for stream in program.streams if stream not in left_out]
+    said = f"program {program.number} (read): {_streams(read) or 'nothing'}"
+    return f"{said}; not read: {_streams(left_out)}" if left_out else said
+
+
+def _left_out(program: ListedProgram) -> list[ListedStream]:
+    return [stream for stream in program.streams if program.chosen and stream.track_id is None]
+
+
+def _streams(streams: Iterable[ListedStream]) -> str:
+    return ", ".join(f"{stream.pid} {stream.description}" for stream in streams)
 
 
 def _track(track: ProbedTrack) -> str:
@@ -81,6 +102,8 @@ def _track(track: ProbedTrack) -> str:
     parts = [f"{shown['kind']:<5} {shown['codec']}"]
     if shown.get("codec_string"):
         parts[0] += f" ({shown['codec_string']})"
+    if track.pid is not None:
+        parts.append(f"PID {track.pid}")
     if "width" in shown:
         parts.append(f"{shown['width']}x{shown['height']}")
         rate = shown.get("frame_rate") or track.measured_frame_rate

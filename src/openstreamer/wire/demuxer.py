@@ -64,12 +64,17 @@ class Demuxer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ListedStream:
-    """An elementary stream that a program lists. ``carried``: its codec is one that the server reads."""
+    """An elementary stream that a program lists. ``carried``: its codec is one that the server reads.
+
+    ``track_id`` is that of its frames; ``None`` when it is not read: it is not of the chosen program, not
+    among the wanted PIDs, or a second picture.
+    """
 
     pid: int
     description: str
     carried: bool
     scrambled: bool = False
+    track_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

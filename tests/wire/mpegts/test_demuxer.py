@@ -266,6 +266,13 @@ def test_only_the_wanted_pids_are_read() -> None:
     found, demuxer = demuxed(muxed(pair(1)), demuxer=MpegTsDemuxer(pids=(AUDIO_PID,)))
     assert {frame.track.codec for frame in found} == {"aac"}
     assert len(demuxer.tracks) == 1
+    (program,) = demuxer.listed_programs
+    assert {stream.pid: stream.track_id for stream in program.streams} == {VIDEO_PID: None, AUDIO_PID: 1}
+
+
+def test_wanted_pids_that_are_not_there_are_refused_beside_those_that_are() -> None:
+    with pytest.raises(SourceRejected, match=f"on PID 77, 78, only h264 on PID {VIDEO_PID}, aac on PID"):
+        eof(muxed(pair(1)), MpegTsDemuxer(pids=(77, 78)))
 
 
 def test_every_audio_stream_is_a_track_of_its_own() -> None:

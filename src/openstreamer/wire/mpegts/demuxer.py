@@ -57,6 +57,7 @@ class MpegTsDemuxer:
     ) -> None:
         self._limits = limits or MpegTsLimits()
         self._wanted = program
+        self._wanted_pids = tuple(pids)
         self.statistics = MpegTsStatistics()
         self._finder = PacketFinder(self._limits.max_garbage_bytes)
         self._table = ProgramTable(program, pids, self._limits, self.statistics)
@@ -303,7 +304,8 @@ class MpegTsDemuxer:
     def _listed(self, info: ElementaryStreamInfo) -> ListedStream:
         stream = self._streams.get(info.pid)
         scrambled = stream is not None and stream.scrambled and not stream.clear
-        return ListedStream(info.pid, info.description, info.codec is not None, scrambled)
+        track_id = None if stream is None else stream.codec.track_id
+        return ListedStream(info.pid, info.description, info.codec is not None, scrambled, track_id)
 
     def _why_nothing(self) -> str:
         """In words, why no frame came out."""
@@ -316,11 +318,14 @@ class MpegTsDemuxer:
             return f"MPEG-TS: there is no program {self._wanted}, only {numbers}"
         if self._ordered and all(stream.scrambled and not stream.clear for stream in self._ordered):
             return f"MPEG-TS: program {self.program.number if self.program else '?'} is scrambled"
-        names = [stream.description for program in self.programs for stream in program.streams]
+        streams = [stream for program in self.programs for stream in program.streams]
         if not self._ordered:
-            what = ", ".join(names[:8]) or "programs without a PMT"
-            return f"MPEG-TS: nothing that can be carried, only {what}"
-        return f"MPEG-TS: {', '.join(names[:8])}: no frame in {self.statistics.packets} packets"
+            where = f" on PID {', '.join(map(str, self._wanted_pids[:8]))}" if self._wanted_pids else ""
+            listed = [f"{stream.description} on PID {stream.pid}" for stream in streams]
+            what = ", ".join(listed[:8]) or "programs without a PMT"
+            return f"MPEG-TS: nothing that can be carried{where}, only {what}"
+        names = ", ".join(stream.description for stream in streams[:8])
+        return f"MPEG-TS: {names}: no frame in {self.statistics.packets} packets"
 
 
 def _plain_head(pid: int) -> int:
