@@ -31,8 +31,9 @@ FAR_APART_MS: Final = 500  # audio that is muxed so far from its picture delays 
 class ProbedTrack:
     """One track as the API shows it (``stream/status.TrackRuntime``), and what only watching can tell.
 
-    ``pid`` is that of MPEG-TS; ``gop_s`` is the shortest and longest distance between key frames; the
-    ``measured_frame_rate`` is that of video by its decoding times; ``reordered`` says that there are B-frames.
+    ``pid`` is that of MPEG-TS; ``gop_s`` is the shortest and longest distance between key frames;
+    ``measured_frame_rate`` is that of video by its decoding times; ``reordered`` says that there are
+    B-frames.
     """
 
     shown: dict[str, Any]
