@@ -155,6 +155,18 @@ def test_what_was_listed_must_stay(rule: str, change: Callable[[str], str]) -> N
     assert rule in problems(before, change(after))
 
 
+def test_a_hint_is_judged_only_while_the_parts_of_its_segment_are_listed() -> None:
+    """After a pause of the player the hinted part may have come, and have left the playlist again."""
+    hinted_a_part_of_21 = alone(21)
+    assert problems(hinted_a_part_of_21, alone(24)) == set()
+    assert problems(hinted_a_part_of_21, alone(25)) == set()
+    assert problems(hinted_a_part_of_21, alone(21 + LISTED)) == set()
+    assert problems(alone(21, 2), alone(26)) == set()
+
+    never_came = re.sub(r'(#EXT-X-PART.*"v21\.0".*\n)#EXT-X-PART.*\n', r"\1", alone(24))
+    assert "preload-hint" in problems(hinted_a_part_of_21, never_came)
+
+
 def test_parts_of_a_growing_segment_must_stay() -> None:
     assert "part-removed" in problems(alone(21, 2), alone(21, 1))
 

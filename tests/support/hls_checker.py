@@ -308,15 +308,16 @@ class HlsChecker:
         self._check_hint(history, before, now)
 
     def _check_hint(self, history: _History, before: MediaPlaylist, now: MediaPlaylist) -> None:
-        """What was hinted at must be the next part that appears."""
+        """What was hinted at must be the next part that appears. Parts leave a playlist as they age (6.2.2):
+        after a pause of the player those of the segment that grew before may all be gone, and which came next
+        cannot be seen any more."""
         if history.hint is None or now.newest == before.newest:
             return
-        growing = [now.growing] if now.growing is not None else []
-        listed = [
-            (segment.msn, index, part.uri)
-            for segment in [*now.segments, *growing]
-            for index, part in enumerate(segment.parts)
-        ]
+        shown = [*now.segments, *([now.growing] if now.growing is not None else [])]
+        grew = before.growing.msn if before.growing is not None else before.segments[-1].msn + 1
+        if not any(s.msn == grew and (s.parts or s.gap) for s in shown):
+            return
+        listed = [(s.msn, index, part.uri) for s in shown for index, part in enumerate(s.parts)]
         fresh = [uri for msn, index, uri in listed if (msn, index) > before.newest]
         if fresh:
             self._demand(
