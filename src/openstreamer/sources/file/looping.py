@@ -1,7 +1,13 @@
 """Pass after pass of the same file on one rising clock, picture and sound together for ever. Pure.
 
-All tracks of a pass are moved by the same amount, so their offset never changes. The amount is the length of
-the presentation: from where it begins to where its longest track ends.
+All tracks of a pass are moved by the same amount. That is the length of the pictures, so that they go on at
+their pace over the seam: encoders fill up the last frame of sound and add others for their delay, and waiting
+for these would hold each last picture for 10 to 40 ms more. Where more sound than that is left, it is the
+length of the presentation, from where it begins to where its longest track ends.
+
+Sound comes in whole frames, which seldom fit the pictures. Those of the next pass that would overlap are left
+out, and the first that is played follows the last one without a gap: up to half a frame beside its picture
+(11 ms of AAC at 48 kHz), in this pass only, because each is placed anew.
 """
 
 from fractions import Fraction
@@ -14,6 +20,7 @@ from openstreamer.media.track import Track
 
 DEFAULT_STEP_90K = 3_600  # a file of one picture
 LONGEST_STEP_90K = TICKS_PER_SECOND  # what the last picture may claim
+_FILLING_FRAMES = 3  # of sound behind the last picture: priming, flushing, and what fills up the last one
 _SAME_90K = 2  # what rounding to ticks can make of a length
 _KEPT_TRACKS = 64  # of a file that changes its parameters now and then
 
@@ -32,6 +39,8 @@ class _TrackLength:
         "frames",
         "is_video",
         "last_dts_90k",
+        "moved_90k",
+        "placed",
         "step_90k",
     )
 
@@ -41,6 +50,8 @@ class _TrackLength:
         self.first_dts_90k = self.last_dts_90k = frame.dts_90k
         self.step_90k = DEFAULT_STEP_90K
         self.frames = 0
+        self.placed = False  # whether a frame was
+        self.moved_90k = 0  # beside the other tracks of this pass
         self._units = 0  # samples or pictures at the rate in force
         self._said: Fraction | int | None = None  # the rate as the track says it
         self._rate = Fraction(0)
@@ -63,7 +74,7 @@ class _TrackLength:
                 samples = audio.samples_in(frame.payload)
             except MediaError:
                 samples = 0
-            lasts_90k = rescale(samples, audio.timescale, TICKS_PER_SECOND)
+            lasts_90k = self.step_90k = rescale(samples, audio.timescale, TICKS_PER_SECOND)
             self._count(samples, audio.timescale)
         self.last_dts_90k = dts_90k
         self.first_90k = min(self.first_90k, frame.pts_90k)
@@ -97,7 +108,6 @@ class PassClock:
 
     def __init__(self) -> None:
         self.passes = 0
-        self.dropped_frames = 0
         self._exact_90k = Fraction(0)  # how far this pass is moved
         self._offset_90k = 0  # the same in whole ticks
         self._lengths: dict[int, _TrackLength] = {}
@@ -127,8 +137,8 @@ class PassClock:
         return self._announced
 
     def place(self, frames: list[Frame]) -> list[Frame]:
-        """Give frames their place on the common clock. Sound that a pass has before the beginning of its
-        presentation (the priming of an encoder) is left out in all passes but the first."""
+        """Give frames their place on the common clock. Sound for which the pass before has played some
+        already is left out."""
         return [frame for frame in frames if self._place(frame)]
 
     def end_pass(self) -> None:
@@ -146,15 +156,20 @@ class PassClock:
         if length is None:
             length = self._lengths[track.id] = _TrackLength(frame)
         lasts_90k = length.add(frame)
-        offset_90k = self._offset_90k
+        offset_90k = self._offset_90k + length.moved_90k
         frame.pts_90k += offset_90k
         frame.dts_90k += offset_90k
         ends_90k = self._ends_90k.get(track.id)
-        again = self.passes and ends_90k is not None and not track.is_video
-        if again and frame.pts_90k + lasts_90k // 2 < (ends_90k or 0):
-            self.dropped_frames += 1
-            return False
-        self._ends_90k[track.id] = max(frame.pts_90k + lasts_90k, ends_90k or frame.pts_90k)
+        if ends_90k is None:
+            ends_90k = frame.pts_90k
+        elif self.passes and not track.is_video:
+            beside_90k = frame.pts_90k - ends_90k
+            if beside_90k < -(lasts_90k // 2):
+                return False
+            if not length.placed and beside_90k <= lasts_90k // 2:
+                _join(length, frame, beside_90k)
+        length.placed = True
+        self._ends_90k[track.id] = max(frame.pts_90k + lasts_90k, ends_90k)
         return True
 
     def _same(self, track: Track) -> Track:
@@ -168,19 +183,38 @@ class PassClock:
         return same
 
 
+def _join(length: _TrackLength, frame: Frame, beside_90k: int) -> None:
+    """Move a pass's sound, of which this is the first, to where that of the pass before ended."""
+    length.moved_90k = -beside_90k
+    frame.pts_90k -= beside_90k
+    frame.dts_90k -= beside_90k
+
+
 def _length_90k(lengths: dict[int, _TrackLength]) -> Fraction:
+    """That of the pictures, or of the whole presentation where it goes on without them."""
+    longest_90k = _longest_90k(lengths)
+    sounds = [length.step_90k for length in lengths.values() if not length.is_video]
+    pictures = [length for length in lengths.values() if length.is_video]
+    if not pictures or not sounds:
+        return longest_90k
+    pictures_90k = max(length.length_90k for length in pictures)
+    pictures_90k = max(pictures_90k, *map(_decoded_90k, pictures))
+    return pictures_90k if longest_90k - pictures_90k <= _FILLING_FRAMES * max(sounds) else longest_90k
+
+
+def _longest_90k(lengths: dict[int, _TrackLength]) -> Fraction:
     """From the beginning of the presentation to the end of its longest track.
 
-    Times before 0 are not presented (edit lists, priming), unless there is nothing else. No picture may be
-    decoded before the one in front of it.
+    Times before 0 are not presented (edit lists, priming), unless there is nothing else.
     """
     begin_90k = min(length.first_90k for length in lengths.values())
     if begin_90k < 0 < max(length.end_90k for length in lengths.values()):
         begin_90k = 0
     ends = [length.first_90k + length.length_90k - begin_90k for length in lengths.values()]
-    decoded = [
-        length.last_dts_90k + length.step_90k - length.first_dts_90k - _SAME_90K
-        for length in lengths.values()
-        if length.is_video
-    ]
-    return max(*ends, *map(Fraction, decoded), Fraction(1))
+    decoded = [_decoded_90k(length) for length in lengths.values() if length.is_video]
+    return max(*ends, *decoded, Fraction(1))
+
+
+def _decoded_90k(length: _TrackLength) -> Fraction:
+    """What pictures need at the least: none may be decoded before the one in front of it."""
+    return Fraction(length.last_dts_90k + length.step_90k - length.first_dts_90k - _SAME_90K)

@@ -79,8 +79,7 @@ class FileSource:
     @property
     def statistics(self) -> SourceStatistics:
         """``received_bytes`` are those of frames that were read."""
-        dropped = self.passes.dropped_frames if self.passes is not None else 0
-        self._statistics.dropped_frames = dropped + self._clock.dropped_frames
+        self._statistics.dropped_frames = self.passes.dropped_frames if self.passes is not None else 0
         return self._statistics
 
     @property
