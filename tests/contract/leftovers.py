@@ -1,6 +1,7 @@
 """Nothing may be left behind: descriptors, tasks and processes before and after, compared."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
@@ -68,9 +69,9 @@ def _descriptors() -> frozenset[str]:
 
 
 def _children() -> frozenset[str]:
-    """Child processes, zombies included."""
-    return frozenset(
-        f"process {pid}"
-        for task in Path("/proc/self/task").iterdir()
-        for pid in (task / "children").read_text().split()
-    )
+    """Child processes, zombies included. They are those of threads, and one may end meanwhile."""
+    found: set[str] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.update(f"process {pid}" for pid in (task / "children").read_text().split())
+    return frozenset(found)

@@ -186,6 +186,14 @@ class TestClosing:
             grandchild = (await first_message(process))["grandchild"]
         assert is_gone(grandchild)
 
+    async def test_its_death_is_waited_for_when_nobody_is_in_a_hurry(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("openstreamer.sources.child.KILL_WAIT_S", 0.0)
+        async with child("mute") as process:
+            pass
+        assert process.returncode == -signal.SIGKILL
+
     async def test_grandchildren_go_when_it_crashes_alone(self) -> None:
         async with child("family") as process:
             grandchild = (await first_message(process))["grandchild"]

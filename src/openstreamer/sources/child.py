@@ -39,7 +39,8 @@ from openstreamer.wire.pipe import MAX_RECORD_BYTES, PipeEncoder, PipeEvent
 LAST_WORDS_LINES = 20
 LAST_WORDS_LINE_CHARS = 500
 EXIT_WAIT_S = 1.0  # a child that closed its pipe is about to exit; its status says why
-KILL_WAIT_S = 0.15  # SIGKILL takes effect in milliseconds; the contract allows 200 ms in all
+KILL_WAIT_S = 0.15  # when cancelled: SIGKILL takes effect in milliseconds; the contract allows 200 ms in all
+DEATH_WAIT_S = 5.0  # in peace: on a busy machine the kernel takes its time; beyond it the loop will reap
 PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 _OUTPUT_READ_BYTES = 4096
@@ -140,7 +141,11 @@ class ChildProcess:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await self._end(grace_s=self._limits.grace_s if exc_type is None else 0.0)
+        in_haste = exc_type is not None and issubclass(exc_type, asyncio.CancelledError)
+        await self._end(
+            grace_s=self._limits.grace_s if exc_type is None else 0.0,
+            death_s=KILL_WAIT_S if in_haste else DEATH_WAIT_S,
+        )
 
     async def receive(self) -> list[PipeEvent]:
         """What the child said since the last call, at least one event; waits for it.
@@ -213,7 +218,7 @@ class ChildProcess:
             if self._limits.nice:
                 os.setpriority(os.PRIO_PROCESS, pid, self._limits.nice)
 
-    async def _end(self, grace_s: float) -> None:
+    async def _end(self, *, grace_s: float, death_s: float) -> None:
         """The end of everything: pipe closed, process gone, descriptors closed."""
         self._pipe.close()
         try:
@@ -221,7 +226,7 @@ class ChildProcess:
                 self._signal(signal.SIGTERM)
                 await self._wait_for_exit(grace_s)
             self.kill()
-            await self._wait_for_exit(KILL_WAIT_S)
+            await self._wait_for_exit(death_s)
         finally:
             self.kill()
             self._close_output()
