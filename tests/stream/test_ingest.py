@@ -16,7 +16,7 @@ from openstreamer.sources.base import Source
 from openstreamer.stream.histogram import Histogram
 from openstreamer.stream.ingest import Ingest, IngestTotals
 from openstreamer.stream.publish import PublishPoint, PublishRefused, PublishRequest
-from tests.support.beside import beside, end
+from tests.support.beside import beside
 from tests.support.media import video
 from tests.support.sources import MidGopSource, PausingSource, ScriptedSource
 from tests.support.virtual_time import VirtualTimeLoop, run_virtual
@@ -307,6 +307,12 @@ def test_an_error_that_is_its_own_cause_is_no_endless_matter() -> None:
     virtual(scenario)
 
 
+async def refused(publishing: Awaitable[None]) -> None:
+    """Publishing that must be ended because another publisher came."""
+    with pytest.raises(PublishRefused, match="taken over"):
+        await publishing
+
+
 def test_a_silent_publisher_stays_until_it_sends_again_or_another_takes_over() -> None:
     async def scenario(loop: VirtualTimeLoop) -> None:
         hub, point = Hub(), PublishPoint("news", stream_key=None, clock_ns=loop.now_ns)
@@ -322,10 +328,9 @@ def test_a_silent_publisher_stays_until_it_sends_again_or_another_takes_over() -
             point=point,
             clock_ns=loop.now_ns,
         )
-        async with beside(ingest.run()):
-            first = PausingSource([second(0)], pause_s=20.0, then=[second(1)])
-            slot = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.1:1"))
-            publishing = loop.create_task(slot.run(first))
+        first = PausingSource([second(0)], pause_s=20.0, then=[second(1)])
+        slot = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.1:1"))
+        async with beside(ingest.run()), beside(refused(slot.run(first))) as publishing:
             await asyncio.sleep(15)
             assert not publishing.done()
             for _ in range(2):
@@ -339,8 +344,7 @@ def test_a_silent_publisher_stays_until_it_sends_again_or_another_takes_over() -
             assert len(ingest.failures) == 2
             successor = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.2:1"))
             assert point.slot is successor
-            with pytest.raises(PublishRefused):
-                await publishing
+            await publishing
 
     virtual(scenario)
 
@@ -367,21 +371,19 @@ def test_a_publisher_that_does_not_pace_itself_enters_in_real_time_and_keeps_its
     async def scenario(loop: VirtualTimeLoop) -> None:
         ingest, point = publishing(loop)
         hub = ingest._hub
-        running = loop.create_task(ingest.run())
         an_hour = ScriptedSource([second(number) for number in range(3600)])
         slot = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.1:1"))
-        sending = loop.create_task(slot.run(an_hour))
-        await asyncio.sleep(0.1)
-        assert 10 * 25 <= hub.end <= 11 * 25
-        assert ingest.held_back
-        for _ in range(60):
-            await asyncio.sleep(1)
-            assert loop.now_ns() - slot.last_frame_ns <= 500_000_000
-            assert loop.now_ns() - (hub.flows[1].last_frame_ns or 0) <= 100_000_000
-        assert 69 * 25 <= hub.end <= 73 * 25
-        assert not ingest.failures
-        slot.release()
-        await end((running, sending))
+        async with beside(ingest.run()), beside(slot.run(an_hour)):
+            await asyncio.sleep(0.1)
+            assert 10 * 25 <= hub.end <= 11 * 25
+            assert ingest.held_back
+            for _ in range(60):
+                await asyncio.sleep(1)
+                assert loop.now_ns() - slot.last_frame_ns <= 500_000_000
+                assert loop.now_ns() - (hub.flows[1].last_frame_ns or 0) <= 100_000_000
+            assert 69 * 25 <= hub.end <= 73 * 25
+            assert not ingest.failures
+            slot.release()
 
     virtual(scenario)
 
@@ -427,29 +429,26 @@ REQUEST = PublishRequest(("news",), None, "rtmp", "192.0.2.1:1")
 def test_a_takeover_releases_the_old_source_at_once_and_is_said(held_back: bool) -> None:
     async def scenario(loop: VirtualTimeLoop) -> None:
         ingest, point = publishing(loop)
-        running = loop.create_task(ingest.run())
         hung = ScriptedSource([seconds(0, 60)] if held_back else [second(0)])
         slot = point.offer(REQUEST)
-        sending = loop.create_task(slot.run(hung))
-        await asyncio.sleep(1.5)
-        slot.last_frame_ns = loop.now_ns() - 1_500_000_000
-        before = ingest._hub.end
-        successor = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.2:1"))
-        following = loop.create_task(successor.run(ScriptedSource([second(0)])))
-        await asyncio.sleep(0.01)
-        assert hung.closed
-        assert ingest._hub.end >= before + 25 or held_back
-        assert ingest.source is successor.source
-        message = ingest.failures[-1].message
-        assert message == (
-            "scripted: the publisher was taken over by another one (rtmp from 192.0.2.2:1):"
-            " no frame came from it for 1.5 s"
-        )
-        assert ingest.totals.failures == {"replaced": 1}
-        with pytest.raises(PublishRefused, match="taken over"):
-            await sending
-        successor.release()
-        await end((running, following))
+        async with beside(ingest.run()), beside(refused(slot.run(hung))) as sending:
+            await asyncio.sleep(1.5)
+            slot.last_frame_ns = loop.now_ns() - 1_500_000_000
+            before = ingest._hub.end
+            successor = point.offer(PublishRequest(("news",), None, "rtmp", "192.0.2.2:1"))
+            async with beside(successor.run(ScriptedSource([second(0)]))):
+                await asyncio.sleep(0.01)
+                assert hung.closed
+                assert ingest._hub.end >= before + 25 or held_back
+                assert ingest.source is successor.source
+                message = ingest.failures[-1].message
+                assert message == (
+                    "scripted: the publisher was taken over by another one (rtmp from 192.0.2.2:1):"
+                    " no frame came from it for 1.5 s"
+                )
+                assert ingest.totals.failures == {"replaced": 1}
+                await sending
+                successor.release()
 
     virtual(scenario)
 
@@ -467,19 +466,17 @@ class DamagedSource(ScriptedSource):
 def test_a_publisher_of_damaged_media_is_not_called_silent() -> None:
     async def scenario(loop: VirtualTimeLoop) -> None:
         ingest, point = publishing(loop)
-        running = loop.create_task(ingest.run())
         slot = point.offer(REQUEST)
-        sending = loop.create_task(slot.run(DamagedSource([])))
-        assert ingest.damage is None
-        for _ in range(5):
-            await asyncio.sleep(1.01)
-            ingest.notice_silence(loop.now_ns())
-        assert [failure.message for failure in ingest.failures] == [
-            "scripted: 50 damaged access units, none usable"
-        ]
-        assert ingest.damage == "126 damaged access units, none usable"
-        slot.release()
-        await end((running, sending))
+        async with beside(ingest.run()), beside(slot.run(DamagedSource([]))):
+            assert ingest.damage is None
+            for _ in range(5):
+                await asyncio.sleep(1.01)
+                ingest.notice_silence(loop.now_ns())
+            assert [failure.message for failure in ingest.failures] == [
+                "scripted: 50 damaged access units, none usable"
+            ]
+            assert ingest.damage == "126 damaged access units, none usable"
+            slot.release()
 
     virtual(scenario)
 
@@ -487,18 +484,18 @@ def test_a_publisher_of_damaged_media_is_not_called_silent() -> None:
 def test_damage_before_the_last_frame_is_no_reason_for_silence() -> None:
     async def scenario(loop: VirtualTimeLoop) -> None:
         ingest, point = publishing(loop)
-        running = loop.create_task(ingest.run())
         source = ScriptedSource([second(0)])
         source.statistics.malformed = 7
         slot = point.offer(REQUEST)
-        sending = loop.create_task(slot.run(source))
-        for _ in range(5):
-            await asyncio.sleep(1.0)
-            ingest.notice_silence(loop.now_ns())
-        assert [failure.message for failure in ingest.failures] == ["scripted: connected, but silent for 2 s"]
-        assert ingest.damage is None
-        slot.release()
-        await end((running, sending))
+        async with beside(ingest.run()), beside(slot.run(source)):
+            for _ in range(5):
+                await asyncio.sleep(1.0)
+                ingest.notice_silence(loop.now_ns())
+            assert [failure.message for failure in ingest.failures] == [
+                "scripted: connected, but silent for 2 s"
+            ]
+            assert ingest.damage is None
+            slot.release()
 
     virtual(scenario)
 

@@ -27,6 +27,18 @@ def test_it_ends_its_block_at_its_time() -> None:
     virtual(scenario)
 
 
+def test_it_counts_from_the_beginning_of_its_block_and_does_nothing_without_one() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        deadline, _never_entered = SilenceDeadline(2.0), SilenceDeadline(1.0)
+        await asyncio.sleep(60.0)
+        with pytest.raises(TimeoutError):
+            async with deadline:
+                await asyncio.Event().wait()
+        assert loop.time() == pytest.approx(1062.0)
+
+    virtual(scenario)
+
+
 def test_it_can_be_moved_and_taken_away() -> None:
     async def scenario(loop: VirtualTimeLoop) -> None:
         async with SilenceDeadline(2.0) as deadline:

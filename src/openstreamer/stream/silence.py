@@ -14,21 +14,22 @@ LISTEN_S: Final = 0.1  # the loop has read every socket several times within tha
 
 class SilenceDeadline:
     """Raises TimeoutError out of the block it is entered for, like :func:`asyncio.timeout`, but never without
-    having listened for the last ``LISTEN_S`` before that.
+    having listened for the last ``LISTEN_S`` before that. ``after_s`` counts from entering; ``None``: never.
 
     ``extend`` is asked when it is due: until when to wait instead; ``None``: it is over.
     """
 
     def __init__(self, after_s: float | None, extend: Callable[[], float | None] = lambda: None) -> None:
+        self._after_s = after_s
         self._extend = extend
         self._loop = asyncio.get_running_loop()
         self._timeout = asyncio.timeout(None)
         self._handle: asyncio.TimerHandle | None = None
         self._at_s = 0.0
-        self.reschedule(None if after_s is None else self._loop.time() + after_s)
 
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
+        self.reschedule(None if self._after_s is None else self._loop.time() + self._after_s)
         return self
 
     async def __aexit__(
