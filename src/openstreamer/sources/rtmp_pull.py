@@ -202,7 +202,7 @@ class _PlayConnection(asyncio.Protocol):
         self._machine = RtmpClient()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None  # of ticks, once it plays
-        self._held: HeldBack | None = None  # between ticks
+        self._held: HeldBack  # between ticks; of the socket, which ``over`` is given before any callback
         self._playing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stream_id = 0
         self._received_bytes = 0
@@ -237,7 +237,7 @@ class _PlayConnection(asyncio.Protocol):
             return
         self._received_bytes += len(data)
         self._last_data_s = asyncio.get_running_loop().time()
-        if self._timer is not None and self._held is not None:
+        if self._timer is not None:
             self._held.hold()
         self._share_the_loop(len(data))
         problem: RemoteProtocolError | None = None
@@ -374,7 +374,7 @@ class _PlayConnection(asyncio.Protocol):
     def _tick(self) -> None:
         """See what has come since the last tick, or that nothing did for too long: media is in real time."""
         loop, held = asyncio.get_running_loop(), self._held
-        if self._transport is None or held is None:
+        if self._transport is None:
             return
         limit_s = self._request.target.connect_s
         if held.holds:
