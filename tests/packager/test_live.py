@@ -338,6 +338,24 @@ def test_audio_that_changes_alone_waits_for_the_next_key_frame() -> None:
     assert all(s.independent for s in watched.video)
 
 
+def test_silence_lasts_from_the_end_of_the_old_sound_to_the_key_frame_where_the_new_sound_begins() -> None:
+    first = MadeStream(seconds=13, gop=120)
+    watched = Watched()
+    for frame in replace(first, seconds=30).frames():
+        if frame.track is AUDIO and frame.pts_90k >= first.end_90k:
+            frame.track = AUDIO_44K
+        watched.take(watched.presentation.push([frame], first.tracks, frame.pts_90k // 90 + 300))
+
+    assert_no_problems(watched)
+    (number,) = marked_numbers(watched)
+    assert watched.video[number - FIRST_MSN].start_pts_90k == START_90K + 16 * 90_000
+    found = media([s for s in watched.audio if s.msn < number])
+    for sample, following in pairwise(found):
+        assert sample.decode_time + sample.duration == following.decode_time
+    silent = [sample for sample in found if sample.data == silent_frame(AUDIO.audio)]
+    assert len(silent) * 1024 / 48_000 == pytest.approx(3, abs=0.05)
+
+
 def test_part_target_stays_when_the_new_frames_fill_it() -> None:
     first = MadeStream(seconds=7.5)
     watched = Watched().run(first, first.after(fps=Fraction(25), gop=25, seconds=30))

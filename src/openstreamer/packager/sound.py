@@ -84,19 +84,26 @@ class Sound:
         """Video has come to ``now_90k``."""
         if self.waiting:
             self.release(now_90k)
-        else:
+            if self.waiting and self._is_early(self.waiting[0]):
+                self._fill_with_silence(now_90k)
+        elif self._falls_silent(now_90k):
+            self._silent = True
             self._fill_with_silence(now_90k)
         if self._cuts:
             self._force_cuts(now_90k)
 
+    def _falls_silent(self, now_90k: int) -> bool:
+        """Whether audio of which nothing waits is too far behind to be waited for."""
+        audio = self.packager
+        if audio is None or audio.segment is None:
+            return False
+        return not self._is_expected or self._silent or now_90k - audio.end_90k > self._patience_90k
+
     def _fill_with_silence(self, now_90k: int) -> None:
-        """Nothing of the audio waits: when it is too far behind, coded silence takes its place."""
+        """Coded silence takes the place of what does not come, or cannot be carried before the next cut."""
         audio = self.packager
         if audio is None or audio.segment is None:
             return
-        if self._is_expected and not self._silent and now_90k - audio.end_90k <= self._patience_90k:
-            return
-        self._silent = True
         while (end_90k := audio.end_90k) < now_90k:
             frame = audio.silence()
             if frame is None:
@@ -144,7 +151,10 @@ class Sound:
 
     def _be_patient(self, frame: Frame, now_90k: int) -> None:
         """A frame whose place silence took: what was taken for silent is only late."""
-        if self.packager is not None and frame.pts_90k < self.packager.silence_until_90k:
+        audio = self.packager
+        if audio is None or not same_media(frame.track, audio.track):
+            return
+        if frame.pts_90k < audio.silence_until_90k:
             late_90k = now_90k - frame.pts_90k + SILENCE_90K // 2
             self._patience_90k = min(max(self._patience_90k, late_90k), LATEST_AUDIO_90K)
 

@@ -279,6 +279,7 @@ class AudioPackager(TrackPackager):
         assert self.track is not None
         self._samples_in = self.track.audio.samples_in
         self._next_at = None
+        self.silence_until_90k = 0
 
     def add(self, frame: Frame) -> None:
         """The next frame; one that repeats time already covered, or that is malformed, is dropped."""
