@@ -19,7 +19,7 @@ READ_BYTES = 64 * 1024  # of the listener: what may come beyond a full queue
 
 
 class TestContract(SourceContract):
-    buffer_bound_bytes = SMALL_QUEUE_BYTES + 2 * READ_BYTES  # small frames cost twice their payload
+    buffer_bound_bytes = SMALL_QUEUE_BYTES + READ_BYTES
 
     @asynccontextmanager
     async def rig(self) -> AsyncIterator[SourceRig]:

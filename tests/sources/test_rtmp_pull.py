@@ -6,6 +6,7 @@ import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -21,6 +22,8 @@ from openstreamer.media.errors import (
     SourceStalled,
     SourceUnreachable,
 )
+from openstreamer.media.frame import Frame
+from openstreamer.sources import rtmp
 from openstreamer.sources.batches import QueueLimits
 from openstreamer.sources.outbound import Outbound
 from openstreamer.sources.rtmp_pull import RtmpPullSource
@@ -31,6 +34,7 @@ from tests.support.certificates import make_certificate
 from tests.support.clips import clip
 from tests.support.raw_peer import port_of, raw_server
 from tests.support.rtmp_origin import Player, RtmpOrigin, Script, rtmp_origin
+from tests.support.rtmp_publisher import tags_of
 
 SMALL_QUEUE_BYTES = 20_000
 READ_BYTES = 256 * 1024  # of a transport, beyond a full queue
@@ -56,7 +60,7 @@ async def play_flat_out(player: Player) -> None:
 
 
 class TestContract(SourceContract):
-    buffer_bound_bytes = SMALL_QUEUE_BYTES + 2 * READ_BYTES  # small frames cost twice their payload
+    buffer_bound_bytes = SMALL_QUEUE_BYTES + READ_BYTES
 
     @asynccontextmanager
     async def rig(
@@ -80,6 +84,40 @@ class TestContract(SourceContract):
 
     def backlogged_rig(self):  # type: ignore[no-untyped-def]
         return self.rig(play_flat_out, QueueLimits(max_queued_bytes=SMALL_QUEUE_BYTES))
+
+
+async def test_of_many_small_messages_the_others_have_their_turn_between_a_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rtmp, "TURN_S", 0.0)  # over at the first look at the clock
+    crumb, count = b"\xaf\x01\x21", 2000
+
+    async def flood(player: Player) -> None:
+        await player.accept()
+        for tag in tags_of(clip()):
+            player.machine.send_media(player.request.stream_id, tag.is_video, tag.timestamp_ms, tag.payload)
+        for number in range(count):
+            player.machine.send_media(player.request.stream_id, False, 2000 + number, crumb)
+        await player.flush()
+
+    async with rtmp_origin(flood) as origin, pull(f"rtmp://127.0.0.1:{origin.port}/live/news") as source:
+        counts = [source.statistics.received_packets]
+        frames: list[Frame] = []
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            reading = group.create_task(collect(source, frames))
+            while len(frames) < count or frames[-1].pts_90k != (2000 + count - 1) * 90:
+                await asyncio.sleep(0)
+                counts.append(source.statistics.received_packets)
+            reading.cancel()
+    assert max(after - before for before, after in pairwise(counts)) == rtmp.MESSAGES_AT_ONCE
+    times = [frame.dts_90k for frame in frames if frame.payload == crumb[2:]]
+    assert times == sorted(times)
+    assert len(times) == count
+
+
+async def collect(source: RtmpPullSource, frames: list[Frame]) -> None:
+    while True:
+        frames += await source.receive()
 
 
 async def error_against(script: Script, *, timeout_s: float = 10, path: str = "live/news") -> SourceError:

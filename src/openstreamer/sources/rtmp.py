@@ -1,15 +1,16 @@
 """An RTMP publisher as a source.
 
 The connection that carries it pushes messages in; a stream pulls frames out. The queue between them is
-bounded: when it is full the connection is not read any more, so that TCP slows the publisher down.
+bounded: when it is full the connection is not read any more, so that TCP slows the publisher down. Of what it
+reads a connection takes as many messages as a turn of the loop allows, and the rest in the next turns.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
-from openstreamer.media.errors import SourceError, SourceRejected
+from openstreamer.media.errors import RemoteProtocolError, SourceError, SourceRejected
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.base import SourceStatistics
@@ -17,6 +18,36 @@ from openstreamer.sources.batches import FrameQueue, QueueLimits
 from openstreamer.wire.amf0 import AmfValue
 from openstreamer.wire.flv import FlvDecoder
 from openstreamer.wire.rtmp import MediaReceived
+from openstreamer.wire.rtmp.connection import RtmpConnection
+
+MESSAGES_AT_ONCE: Final = 32  # between two looks at the clock; each takes ten microseconds, a few a hundred
+TURN_S: Final = 0.002  # for one connection: 64 kB of messages of two bytes take a hundred milliseconds
+
+
+def take_for_a_turn(
+    machine: RtmpConnection,
+    data: bytes,
+    handle: Callable[[RemoteProtocolError | None], None],
+    can_go_on: Callable[[], bool],
+) -> RemoteProtocolError | None:
+    """Feed ``data``, and take messages of it and of what was fed before: all of them, or as many as the time
+    of a turn of the loop and ``can_go_on`` allow; ``machine.has_more`` says which. ``handle`` takes the
+    events of some messages, and what was wrong behind them; that is returned as well, and is the end."""
+    until_s = 0.0
+    while True:
+        problem: RemoteProtocolError | None = None
+        try:
+            machine.receive_data(data, MESSAGES_AT_ONCE)
+        except RemoteProtocolError as err:
+            problem = err
+        handle(problem)
+        if not machine.has_more or not can_go_on():
+            return problem
+        now_s = time.monotonic()  # the loop's own clock stands still during a turn
+        until_s = until_s or now_s + TURN_S
+        if now_s >= until_s:
+            return None
+        data = b""
 
 
 class PublisherConnection(Protocol):

@@ -26,7 +26,7 @@ from openstreamer.sources.base import SourceStatistics
 from openstreamer.sources.batches import QueueLimits
 from openstreamer.sources.held_back import HeldBack
 from openstreamer.sources.outbound import Outbound, Target, reason_of
-from openstreamer.sources.rtmp import RtmpPublishSource
+from openstreamer.sources.rtmp import RtmpPublishSource, take_for_a_turn
 from openstreamer.sources.ticks import next_tick_s
 from openstreamer.wire.rtmp import (
     CallFailed,
@@ -208,6 +208,7 @@ class _PlayConnection(asyncio.Protocol):
         self._received_bytes = 0
         self._last_data_s = 0.0
         self._unshared_bytes = 0  # received since the others had their turn
+        self._waits_for_turn = False
 
     def over(self, connected: socket.socket) -> Self:
         """This connection, over a socket."""
@@ -239,13 +240,14 @@ class _PlayConnection(asyncio.Protocol):
         self._last_data_s = asyncio.get_running_loop().time()
         if self._timer is not None:
             self._held.hold()
-        self._share_the_loop(len(data))
-        problem: RemoteProtocolError | None = None
-        try:
-            self._machine.receive_data(data)
-        except RemoteProtocolError as err:
-            problem = err
-        self._handle_events(over=problem is not None)
+        self._unshared_bytes += len(data)
+        self._take(data)
+        if self._machine.has_more or self._unshared_bytes > MOST_AT_ONCE_BYTES:
+            self._end_turn()
+
+    def _take(self, data: bytes) -> None:
+        """Take the messages in ``data`` and in what was received before, as far as a turn allows."""
+        problem = take_for_a_turn(self._machine, data, self._handle_events, self._has_room)
         self._flush()
         if problem is not None:
             self._end(SourceUnreachable(f"{self._label}: the server broke the protocol: {problem}"))
@@ -262,17 +264,33 @@ class _PlayConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._end(SourceUnreachable(f"{self._label}: the server asks and does not read what is answered"))
 
-    def _share_the_loop(self, received_bytes: int) -> None:
+    def _has_room(self) -> bool:
+        """Whether more of this server has a place to go."""
+        transport = self._transport
+        is_open = transport is not None and not transport.is_closing() and self.media.failure is None
+        return is_open and not self.paused
+
+    def _end_turn(self) -> None:
         """However fast the server sends: let the others have their turn."""
-        self._unshared_bytes += received_bytes
-        if self._unshared_bytes > MOST_AT_ONCE_BYTES and self._transport is not None:
+        if self._transport is not None and not self._waits_for_turn:
+            self._waits_for_turn = True
             self._unshared_bytes = 0
             self._transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._go_on)
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        self._waits_for_turn = False
+        if self._machine.has_more and self._has_room():
+            self._take(b"")
+        self._go_on()
 
     def _go_on(self) -> None:
-        if self._transport is not None and not self.paused and not self._transport.is_closing():
-            self._transport.resume_reading()
+        """With what was received and not taken, else with reading."""
+        if self._transport is not None and self._has_room():
+            if self._machine.has_more:
+                self._end_turn()
+            elif not self._waits_for_turn:
+                self._transport.resume_reading()
 
     # ------------------------------------------------------------------ the queue's callbacks
 
@@ -286,8 +304,7 @@ class _PlayConnection(asyncio.Protocol):
         """The stream has emptied the queue."""
         self.paused = False
         self._last_data_s = asyncio.get_running_loop().time()
-        if self._transport is not None:
-            self._transport.resume_reading()
+        self._go_on()
 
     # ------------------------------------------------------------------ events
 
@@ -295,14 +312,14 @@ class _PlayConnection(asyncio.Protocol):
     def _label(self) -> str:
         return self._request.target.label
 
-    def _handle_events(self, *, over: bool) -> None:
-        """``over``: the connection broke behind these events, so that nothing can be asked any more."""
+    def _handle_events(self, problem: RemoteProtocolError | None) -> None:
+        """``problem``: the connection broke behind these events, so that nothing can be asked any more."""
         for event in self._machine.events():
             if self.media.failure is not None:
                 return
             if event.__class__ is MediaReceived:
                 self.media.feed_media(event)
-            elif not over:
+            elif problem is None:
                 self._handle(event)
 
     def _handle(self, event: RtmpEvent) -> None:

@@ -197,7 +197,9 @@ def test_a_flood_of_messages_without_a_body_is_refused(piece_bytes: int) -> None
 
     def feed() -> None:
         for start in range(0, len(wire), piece_bytes):
-            reader.read_into(received, wire[start : start + piece_bytes])
+            reader.feed(wire[start : start + piece_bytes])
+            while (message := reader.next_message()) is not None:
+                received.append(message)
 
     with pytest.raises(RemoteProtocolError, match="1017 messages without a body"):
         feed()

@@ -45,6 +45,13 @@ def raw(type_id: int, payload: bytes, stream_id: int = 0, timestamp_ms: int = 0)
     return b"".join(encode_message(Message(type_id, stream_id, timestamp_ms, payload), 3, 128))
 
 
+def part(type_id: int, time_ms: int, body: bytes) -> bytes:
+    """A message inside an aggregate."""
+    size, time = len(body).to_bytes(3, "big"), (time_ms & 0xFFFFFF).to_bytes(3, "big")
+    tail = (len(body) + 11).to_bytes(4, "big")
+    return bytes((type_id,)) + size + time + bytes((time_ms >> 24,)) + bytes(3) + body + tail
+
+
 def server_after_handshake(limits: RtmpLimits | None = None) -> RtmpServer:
     server = RtmpServer(limits=limits)
     server.receive_data(b"\x03" + bytes(1536) + bytes(1536))
@@ -180,8 +187,11 @@ def test_media_that_does_not_wait_for_the_decision_is_delivered() -> None:
 
 
 @settings(max_examples=60)
-@given(st.lists(st.integers(0, 1 << 20), max_size=40), st.booleans())
-def test_any_split_of_a_session_gives_the_same_events(cuts: list[int], broken: bool) -> None:
+@given(st.lists(st.integers(0, 1 << 20), max_size=40), st.booleans(), st.integers(1, 20), st.booleans())
+def test_any_split_of_a_session_gives_the_same_events(
+    cuts: list[int], broken: bool, max_messages: int, at_once: bool
+) -> None:
+    """However the bytes are cut, and however few messages are taken at a time, before more comes or after."""
     wire = (
         b"\x03" + bytes(1536) + bytes(1536)
         + command(0, "connect", 1.0, NONE_OPTIONS)
@@ -191,6 +201,7 @@ def test_any_split_of_a_session_gives_the_same_events(cuts: list[int], broken: b
         + raw(MessageType.DATA_AMF0, amf0.encode("@setDataFrame", "onMetaData", {"width": 2.0}), 1)
         + raw(MessageType.VIDEO, b"v" * 500, 1, 0xFFFFFF + 3)
         + raw(MessageType.AUDIO, b"a" * 129, 1, 41)
+        + raw(MessageType.AGGREGATE, part(9, 1000, b"v") + part(8, 1021, b"a"), 1, 60)
         + command(0, "FCUnpublish", 5.0, None, "news?key=k")
         + command(0, "deleteStream", 6.0, None, 1.0)
     )  # fmt: skip
@@ -201,7 +212,9 @@ def test_any_split_of_a_session_gives_the_same_events(cuts: list[int], broken: b
     with pytest.raises(RemoteProtocolError) if broken else contextlib.nullcontext():
         for start, end in itertools.pairwise(edges):
             try:
-                server.receive_data(wire[start:end])
+                server.receive_data(wire[start:end], max_messages)
+                while server.has_more and (at_once or end == len(wire)):
+                    server.receive_data(b"", max_messages)
             finally:
                 events += server.events()
     assert events == [
@@ -211,9 +224,36 @@ def test_any_split_of_a_session_gives_the_same_events(cuts: list[int], broken: b
         MetadataReceived(1, 0, {"width": 2.0}),
         MediaReceived(True, 1, 0xFFFFFF + 3, b"v" * 500),
         MediaReceived(False, 1, 41, b"a" * 129),
+        MediaReceived(True, 1, 60, b"v"),
+        MediaReceived(False, 1, 81, b"a"),
         StreamClosed(1),
     ]
     assert server.buffered_bytes == 0
+    assert not server.has_more
+
+
+def test_no_more_messages_are_taken_than_were_asked_for() -> None:
+    """One read may hold thousands: the others must have their turn meanwhile."""
+    server = publishing_server()
+    wire = raw(MessageType.AUDIO, b"a", 1) * 10
+    wire += raw(MessageType.AGGREGATE, b"".join(part(8, n, b"b") for n in range(10)), 1, 0)
+    counts = []
+    server.receive_data(wire, 4)
+    while True:
+        counts.append(len(server.events()))
+        if not server.has_more:
+            break
+        server.receive_data(b"", 4)
+    assert counts == [4, 4, 3, 4, 4, 1], "the aggregate counts as a message, too"
+    assert server.buffered_bytes == 0
+
+
+def test_what_was_not_taken_is_nothing_once_the_peer_is_gone() -> None:
+    server = publishing_server()
+    server.receive_data(raw(MessageType.AUDIO, b"a", 1) * 3, 1)
+    assert server.has_more
+    server.receive_eof()
+    assert not server.has_more
 
 
 # ---------------------------------------------------------------------- commands
@@ -386,11 +426,6 @@ def test_a_new_peer_bandwidth_is_answered_with_our_window() -> None:
 
 
 def test_aggregate_messages_are_taken_apart_and_their_times_moved() -> None:
-    def part(type_id: int, time_ms: int, body: bytes) -> bytes:
-        size, time = len(body).to_bytes(3, "big"), (time_ms & 0xFFFFFF).to_bytes(3, "big")
-        tail = (len(body) + 11).to_bytes(4, "big")
-        return bytes((type_id,)) + size + time + bytes((time_ms >> 24,)) + bytes(3) + body + tail
-
     server = publishing_server()
     aggregate = part(9, 0x01000000, b"v") + part(8, 0x01000000 + 21, b"a")
     server.receive_data(raw(MessageType.AGGREGATE, aggregate, 1, 5000))

@@ -17,7 +17,7 @@ from openstreamer.media.errors import (
     SourceUnreachable,
 )
 from openstreamer.sources.held_back import HeldBack
-from openstreamer.sources.rtmp import RtmpPublishSource
+from openstreamer.sources.rtmp import RtmpPublishSource, take_for_a_turn
 from openstreamer.stream.publish import PublishRefusal, PublishRefused, PublishRequest, PublishSlot
 from openstreamer.stream.tasks import spawn
 from openstreamer.wire.flv import FlvDecoder
@@ -52,9 +52,9 @@ MAX_LOGGED_CHARS = 300  # of words that quote the peer: a path may have the leng
 class RtmpServerConnection(asyncio.BufferedProtocol):
     """The adapter between a transport and :class:`RtmpServer`.
 
-    A ``BufferedProtocol`` over one buffer that all connections share: what is read is handled at once. The
-    size of the buffer bounds how long one connection keeps the loop: one that fills it has more to say, and
-    says it in the next turn.
+    A ``BufferedProtocol`` over one buffer that all connections share. What is read is handled at once, as far
+    as a turn of the loop allows: the rest of many small messages is handled in the next turns, and one that
+    fills the buffer has more to say then.
     """
 
     def __init__(self, service: RtmpService, address: str, peer: str, accepted: socket.socket) -> None:
@@ -97,21 +97,12 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
             return
         self._received_bytes += nbytes
         self._last_data_s = service.loop.time()
-        if nbytes == len(service.read_buffer):
-            self._end_turn()
-        elif self._source is not None:
+        is_all = nbytes < len(service.read_buffer)
+        if is_all and self._source is not None:
             service.hold_until_tick(self._held)
-        problem: RemoteProtocolError | None = None
-        try:
-            self._machine.receive_data(bytes(service.read_buffer[:nbytes]))
-        except RemoteProtocolError as err:
-            problem = err
-        self._handle_events()
-        self._flush()
-        if problem is not None:
-            self._protocol_error(str(problem))
-        elif self._source is None and self._received_bytes > service.limits.max_bytes_before_publish:
-            self._protocol_error("RTMP: too much data before anything is published")
+        self._take(bytes(service.read_buffer[:nbytes]))
+        if not is_all or self._machine.has_more:
+            self._end_turn()
 
     def eof_received(self) -> bool:
         self._machine.receive_eof()
@@ -133,7 +124,7 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._blocked_by_writing = False
-        self._apply_pauses()
+        self._unblock()
 
     # ------------------------------------------------------------------ the source's callbacks
 
@@ -146,32 +137,70 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         """The stream has emptied the queue."""
         self._blocked_by_queue = False
         self._last_data_s = self._service.loop.time()
-        self._apply_pauses()
+        self._unblock()
+
+    # ------------------------------------------------------------------ turns
+
+    def _take(self, data: bytes) -> None:
+        """Take the messages in ``data`` and in what was received before, until those are all, or the time of
+        this turn is over, or there is no room for more."""
+        problem = take_for_a_turn(self._machine, data, self._handle_events, self._has_room)
+        self._flush()
+        if problem is not None:
+            self._protocol_error(str(problem))
+        elif self._source is None and not self._machine.has_more and self._said_too_much:
+            self._protocol_error("RTMP: too much data before anything is published")
+
+    @property
+    def _said_too_much(self) -> bool:
+        return self._received_bytes > self._service.limits.max_bytes_before_publish
+
+    @property
+    def _blocked(self) -> bool:
+        """Whether more of this publisher has no place to go."""
+        return self._blocked_by_writing or self._blocked_by_queue
+
+    def _has_room(self) -> bool:
+        return not self._blocked and not self._leaving and self._transport is not None
+
+    @property
+    def _can_go_on(self) -> bool:
+        """Whether there are messages that were received and can be taken."""
+        return self._machine.has_more and self._has_room()
 
     def _end_turn(self) -> None:
-        """More than one read has come: let the others have their turn. libuv repeats a read that filled its
-        buffer, up to 32 times, and would keep the loop for 2 MB of one publisher."""
-        self._blocked_by_turn = True
-        self._apply_pauses()
-        self._service.loop.call_soon(self._begin_turn)
+        """There is more: let the others have their turn. libuv repeats a read that filled its buffer, up to
+        32 times, and would keep the loop for 2 MB of one publisher."""
+        if not self._blocked_by_turn:
+            self._blocked_by_turn = True
+            self._apply_pauses()
+            self._service.loop.call_soon(self._begin_turn)
 
     def _begin_turn(self) -> None:
         self._blocked_by_turn = False
-        self._apply_pauses()
+        if self._can_go_on:
+            self._take(b"")
+        self._unblock()
+
+    def _unblock(self) -> None:
+        """Go on with what was received and not taken, else with reading."""
+        if self._can_go_on:
+            self._end_turn()
+        else:
+            self._apply_pauses()
 
     def _apply_pauses(self) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        blocked = self._blocked_by_writing or self._blocked_by_queue or self._blocked_by_turn
-        if blocked and not self._leaving:
+        if (self._blocked or self._blocked_by_turn) and not self._leaving:
             transport.pause_reading()
         else:
             transport.resume_reading()
 
     # ------------------------------------------------------------------ events
 
-    def _handle_events(self) -> None:
+    def _handle_events(self, _problem: RemoteProtocolError | None) -> None:
         for event in self._machine.events():
             if event.__class__ is MediaReceived:
                 if self._source is not None and event.stream_id == self._stream_id:

@@ -16,7 +16,7 @@ from openstreamer.stream.publish import PublishRequest, PublishSlot
 
 logger = structlog.get_logger(__name__)
 
-# One read of this size costs at most a few ms of parsing at usual chunk sizes; with hostile ones a few tens.
+# One read of this size costs at most a few ms of parsing at usual sizes; the rest of more waits for its turn.
 READ_BUFFER_BYTES = 64 << 10
 
 PublishGate = Callable[[PublishRequest], PublishSlot]

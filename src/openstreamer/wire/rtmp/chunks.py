@@ -70,10 +70,12 @@ class ChunkReader:
         self._limit_of_type = _limits_by_type(limits)
         self._streams: dict[int, _ChunkStream] = {}
         self._chunk_bytes = INITIAL_CHUNK_BYTES
-        self._pending = bytearray()
+        self._data = b""  # that is being read, from _position on
+        self._position = 0
+        self._pending = bytearray()  # the beginning of a chunk whose rest has not come
         self._needed_bytes = 1  # how long ``_pending`` must be before the next chunk can be whole
         self._unfinished_bytes = 0
-        self._consumed_bytes = 0
+        self._consumed_bytes = 0  # before _data
         self._empty_messages = 0
 
     def __repr__(self) -> str:
@@ -89,40 +91,67 @@ class ChunkReader:
 
     @property
     def buffered_bytes(self) -> int:
-        """What waits for the rest of its chunk or message."""
-        return len(self._pending) + self._unfinished_bytes
+        """What was not read yet, or waits for the rest of its chunk or message."""
+        return len(self._data) - self._position + len(self._pending) + self._unfinished_bytes
 
-    def receive_data(self, data: bytes) -> list[Message]:
-        """The messages that ``data`` completes.
+    @property
+    def has_more(self) -> bool:
+        """Whether ``next_message`` did not say yet that there is none."""
+        return self._position < len(self._data)
+
+    def feed(self, data: bytes) -> None:
+        """Take received bytes; then ask for :meth:`next_message` until there is none."""
+        pending = self._pending
+        if self.has_more:
+            self._consumed_bytes += self._position
+            self._data = self._data[self._position :] + data
+            self._position = 0
+        elif not pending:
+            self._data = data
+        else:
+            pending += data
+            if len(pending) >= self._needed_bytes:
+                self._data = bytes(pending)
+                pending.clear()
+
+    def next_message(self) -> Message | None:
+        """The next message that is whole; ``None`` when its rest has not come.
 
         Raises:
             RemoteProtocolError: the chunk stream is malformed, or a bound is exceeded.
         """
+        data = self._data
+        end = len(data)
+        while (position := self._position) < end:
+            try:
+                message = self._read_chunk(data, position, end)
+            except RemoteProtocolError:
+                self._drop_data()
+                raise
+            if message is not None:
+                return message
+            if self._position == position:
+                self._pending += memoryview(data)[position:]
+                break
+        self._drop_data()
+        return None
+
+    def _drop_data(self) -> None:
+        self._consumed_bytes += self._position
+        self._position = 0
+        self._data = b""
+
+    def receive_data(self, data: bytes) -> list[Message]:
+        """The messages that ``data`` completes."""
+        self.feed(data)
         messages: list[Message] = []
-        self.read_into(messages, data)
+        while (message := self.next_message()) is not None:
+            messages.append(message)
         return messages
 
-    def read_into(self, messages: list[Message], data: bytes) -> None:
-        """As :meth:`receive_data`; what was complete before an error is in ``messages`` then."""
-        pending = self._pending
-        if pending:
-            pending += data
-            if len(pending) < self._needed_bytes:
-                return
-            data = bytes(pending)
-            pending.clear()
-        end = len(data)
-        position = 0
-        while position < end:
-            consumed = self._read_chunk(data, position, end, messages)
-            if not consumed:
-                pending += memoryview(data)[position:]
-                break
-            position += consumed
-        self._consumed_bytes += position
-
-    def _read_chunk(self, data: bytes, start: int, end: int, messages: list[Message]) -> int:
-        """Read the chunk at ``start``. Returns its length, or 0 when it is not there yet.
+    def _read_chunk(self, data: bytes, start: int, end: int) -> Message | None:
+        """Read the chunk at ``start``. Returns the message that it completes, if it does; stays where it is
+        when not all of it is there.
 
         Nothing is changed before the whole chunk is there: then this runs again from ``start``. One
         function, and a long one, because it runs for every frame of every stream.
@@ -204,6 +233,7 @@ class ChunkReader:
         stream.length = length
         stream.type_id = type_id
         stream.stream_id = stream_id
+        self._position = payload_end
         if size == length:
             if not length:
                 self._count_empty_message(self._consumed_bytes + start)
@@ -211,12 +241,11 @@ class ChunkReader:
         else:
             whole = self._append(stream, body, data[position:payload_end])
             if whole is None:
-                return payload_end - start
+                return None
             message = Message(type_id, stream_id, timestamp, whole)
         if type_id <= MessageType.ABORT:
             self._obey(message)
-        messages.append(message)
-        return payload_end - start
+        return message
 
     def _count_empty_message(self, consumed_bytes: int) -> None:
         self._empty_messages += 1
@@ -226,9 +255,9 @@ class ChunkReader:
         ):
             raise RemoteProtocolError(f"RTMP: {self._empty_messages} messages without a body")
 
-    def _wait_for(self, needed_bytes: int) -> int:
+    def _wait_for(self, needed_bytes: int) -> Message | None:
         self._needed_bytes = needed_bytes
-        return 0
+        return None
 
     def _new_stream(self, chunk_stream_id: int, chunk_type: int) -> _ChunkStream:
         # 5.3.1.2.1 wants type 0 first; librtmp starts its ping answers with type 1 on a fresh stream.

@@ -6,6 +6,9 @@ Specification: Adobe, *Real Time Messaging Protocol* 1.0 (2012), and *Enhanced R
 """
 
 import enum
+import itertools
+import sys
+from collections import deque
 
 from openstreamer.media.errors import LocalProtocolError, RemoteProtocolError
 from openstreamer.wire import amf0
@@ -76,6 +79,7 @@ class RtmpConnection:
         self._handshake = handshake
         self._limits = limits
         self._reader = ChunkReader(limits)
+        self._parts: deque[Message] = deque()  # of an aggregate message, that were not taken yet
         self._chunk_bytes = chunk_bytes
         self._sending_chunk_bytes = 128
         self._streams: dict[int, MessageStream] = {}
@@ -102,8 +106,16 @@ class RtmpConnection:
         """The chunk size the peer announced; FFmpeg uses the same for what it sends."""
         return self._reader.chunk_bytes
 
-    def receive_data(self, data: bytes) -> None:
+    @property
+    def has_more(self) -> bool:
+        """Whether messages that were received have not been taken: feed nothing to take more of them."""
+        return self.state is not ConnectionState.ENDED and (bool(self._parts) or self._reader.has_more)
+
+    def receive_data(self, data: bytes, max_messages: int = sys.maxsize) -> None:
         """Feed received bytes; then take :meth:`events` and :meth:`data_to_send`.
+
+        Of so many bytes thousands of messages may be made, which takes time: ``max_messages`` of them are
+        taken at the most, and :attr:`has_more` tells when that were not all.
 
         Raises:
             RemoteProtocolError: the peer broke the protocol or a bound; the connection is over. Events of
@@ -115,12 +127,8 @@ class RtmpConnection:
             if self.state is ConnectionState.HANDSHAKE:
                 data = self._shake_hands(data)
             self._received_bytes += len(data)
-            messages: list[Message] = []
-            try:
-                self._reader.read_into(messages, data)
-            finally:  # how the bytes were cut must not decide what became of a message before the error
-                for message in messages:
-                    self._receive_message(message)
+            self._reader.feed(data)
+            self._take_messages(max_messages)
         except RemoteProtocolError:
             self.state = ConnectionState.ENDED
             raise
@@ -166,6 +174,14 @@ class RtmpConnection:
             self._events.append(HandshakeCompleted())
         return rest
 
+    def _take_messages(self, max_messages: int) -> None:
+        next_message, parts = self._reader.next_message, self._parts
+        for _ in itertools.repeat(None, max_messages):
+            message = parts.popleft() if parts else next_message()
+            if message is None:
+                break
+            self._receive_message(message)
+
     def _receive_message(self, message: Message) -> None:
         type_id, stream_id, timestamp_ms, payload = message
         if type_id in (_VIDEO, _AUDIO):
@@ -181,8 +197,7 @@ class RtmpConnection:
         elif type_id in (MessageType.DATA_AMF0, MessageType.DATA_AMF3):
             self._receive_data_message(message)
         elif type_id == MessageType.AGGREGATE:
-            for part in sub_messages(message):
-                self._receive_message(part)
+            self._parts.extend(sub_messages(message))
         elif type_id == MessageType.USER_CONTROL:
             self._receive_user_control(payload)
         elif type_id == MessageType.WINDOW_ACK_SIZE:
