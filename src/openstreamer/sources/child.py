@@ -36,6 +36,7 @@ from openstreamer.sources.child_entry import PARENT_PID_VARIABLE, PIPE_FD_VARIAB
 from openstreamer.sources.child_pipe import ChildPipe
 from openstreamer.wire.pipe import MAX_RECORD_BYTES, PipeEncoder, PipeEvent
 
+START_DEADLINE_S = 30.0  # until the first word: 0.2 s when idle, but a machine may start a hundred at once
 LAST_WORDS_LINES = 20
 LAST_WORDS_LINE_CHARS = 500
 EXIT_WAIT_S = 1.0  # a child that closed its pipe is about to exit; its status says why

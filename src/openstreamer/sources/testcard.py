@@ -15,11 +15,10 @@ from openstreamer.media.errors import (
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.base import SourceStatistics
-from openstreamer.sources.child import ChildDied, ChildLimits, ChildProcess
+from openstreamer.sources.child import START_DEADLINE_S, ChildDied, ChildLimits, ChildProcess
 from openstreamer.wire.pipe import End, Hello, Message, PipeEvent, TracksAnnounced
 
 CHILD_MODULE = "openstreamer.sources.testcard_child"
-START_DEADLINE_S = 10.0  # 0.2 s when idle; a machine that boots a hundred of them at once needs longer
 SILENCE_S = 5.0  # the child speaks at least every 50 ms
 PENDING_BYTES = 1024 * 1024  # four seconds at the default bit rate
 

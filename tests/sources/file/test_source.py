@@ -16,7 +16,9 @@ from openstreamer.media.errors import (
     SourceUnreachable,
 )
 from openstreamer.media.frame import Frame, held_bytes
+from openstreamer.sources.child import ChildProcess
 from openstreamer.sources.file import FileSource
+from openstreamer.sources.file.opening import MediaFile
 from openstreamer.sources.file.passes import LibavPasses
 from openstreamer.sources.file.source import MOST_AHEAD_BYTES
 from tests.contract.leftovers import nothing_left_behind
@@ -34,6 +36,7 @@ from tests.support.container_files import (
 )
 from tests.support.flv_bytes import FLV_HEAD, framed
 from tests.support.rtmp_publisher import tags_of
+from tests.support.scripted_child import ENVIRONMENT, MODULE
 from tests.support.virtual_time import run_virtual
 
 AAC = ("-c:a", "aac")
@@ -359,6 +362,27 @@ class TestLibav:
                 SourceUnreachable, match=r"vod/a\.mkv: the reader of files: cannot be started"
             ):
                 await mount.source("a.mkv", inline=False).__aenter__()
+
+    async def test_a_child_that_does_not_start_is_told_and_leaves_nothing(
+        self, mount: Mount, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("openstreamer.sources.file.passes.START_DEADLINE_S", 0.3)
+        mount.put("a.mkv", b"never read")
+        mute = ChildProcess(MODULE, ("mute",), name="a child", environment=ENVIRONMENT)
+        async with nothing_left_behind():
+            file = MediaFile(mount.root / "a.mkv", "a.mkv")
+            passes = LibavPasses(file, loop=False, run_blocking=asyncio.to_thread, child=mute)
+            with pytest.raises(SourceStalled, match=r"its reader said nothing for 0\.3 s"):
+                await passes.__aenter__()
+            file.close()
+
+    async def test_one_that_has_started_is_waited_for_no_longer_than_for_a_packet(
+        self, mount: Mount, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("openstreamer.sources.file.passes.CHILD_DEADLINE_S", 0.0)
+        mount.put("a.mkv", make(".mkv", *X264, *AAC, seconds="0.64"))
+        async with mount.source("a.mkv", inline=False) as source:
+            assert source.passes is not None
 
     async def test_a_killed_child_is_unreachable(self, mount: Mount) -> None:
         mount.put("a.mkv", make(".mkv", *X264, *AAC, seconds="0.64"))

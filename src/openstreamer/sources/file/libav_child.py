@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> None:
     out = PipeEncoder()
     try:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            pipe.sendall(out.data_to_send())  # that it has started
             while True:
                 frames = _play(path, out, pipe)
                 out.send_message({"end_of_pass": True})

@@ -16,7 +16,7 @@ from openstreamer.media.errors import (
 )
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
-from openstreamer.sources.child import ChildDied, ChildLimits, ChildProcess
+from openstreamer.sources.child import START_DEADLINE_S, ChildDied, ChildLimits, ChildProcess
 from openstreamer.sources.file.opening import MediaFile
 from openstreamer.sources.file.readers import Container, PassReader, open_pass
 from openstreamer.wire.demuxer import ListedProgram, programs_in
@@ -24,7 +24,7 @@ from openstreamer.wire.pipe import End, Hello, Message, PipeEvent, TracksAnnounc
 
 CHILD_MODULE = "openstreamer.sources.file.libav_child"
 READ_DEADLINE_S = 10.0  # a disk that answers later is a network mount whose server is gone
-CHILD_DEADLINE_S = 10.0  # starting, or finding the next packet
+CHILD_DEADLINE_S = 10.0  # finding the next packet
 CHILD_PENDING_BYTES = 1 << 20
 CHILD_ADDRESS_SPACE_BYTES = 4 << 30  # a hostile file must not take the machine's memory
 
@@ -158,6 +158,11 @@ class LibavPasses:
             await self.child.__aenter__()
         except ChildDied as err:
             raise SourceUnreachable(f"file: {self._file.name}: {err}") from err
+        try:
+            self._events.extend(await self._receive(START_DEADLINE_S))
+        except BaseException as err:
+            await self.child.__aexit__(type(err), err, None)
+            raise
         return self
 
     async def __aexit__(
@@ -168,7 +173,7 @@ class LibavPasses:
     async def read(self) -> list[Frame] | None:
         """See :class:`Passes`."""
         if not self._events:
-            self._events.extend(await self._receive())
+            self._events.extend(await self._receive(CHILD_DEADLINE_S))
         frames: list[Frame] = []
         while self._events:
             event = self._events[0]
@@ -183,13 +188,13 @@ class LibavPasses:
             self._events.popleft()
         return frames
 
-    async def _receive(self) -> list[PipeEvent]:
+    async def _receive(self, within_s: float) -> list[PipeEvent]:
         try:
-            async with asyncio.timeout(CHILD_DEADLINE_S):
+            async with asyncio.timeout(within_s):
                 return await self.child.receive()
         except TimeoutError as err:
             raise SourceStalled(
-                f"file: {self._file.name}: its reader said nothing for {CHILD_DEADLINE_S:g} s"
+                f"file: {self._file.name}: its reader said nothing for {within_s:g} s"
             ) from err
         except ChildDied as err:
             raise SourceUnreachable(f"file: {self._file.name}: {err}") from err
