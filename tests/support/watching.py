@@ -9,6 +9,7 @@ from openstreamer.packager.presentation import Presentation
 from openstreamer.packager.segment import PackagerEvent, PartReady, Segment, SegmentReady
 from tests.support.hls_checker import HlsChecker
 from tests.support.made_streams import MadeStream, batches
+from tests.support.mp4_reader import Sample, samples
 
 FIRST_MSN = 5_000
 
@@ -84,3 +85,8 @@ class Watched:
 
     def parts(self, kind: TrackKind) -> list[PartReady]:
         return [event for event in self.events if isinstance(event, PartReady) and event.kind is kind]
+
+
+def media(segments: Iterable[Segment]) -> list[Sample]:
+    """The samples of segments one after another, as players would see them."""
+    return [sample for segment in segments if not segment.gap for sample in samples(b"".join(segment.chunks))]
