@@ -46,6 +46,20 @@ def test_what_came_already_is_left_out() -> None:
     assert times(before + after, AUDIO) == times(stream(0, 15), AUDIO)
 
 
+def test_the_gap_to_the_next_key_frame_of_a_long_gop_is_none_of_another_clock() -> None:
+    clock = Continuity()
+    clock.map(stream(0, 10), 0.0)
+    clock.reconnected()
+    assert times(clock.map(stream(12 * 90_000, 5), 5.0)) == times(stream(12 * 90_000, 5))
+
+
+def test_two_long_gops_that_come_again_are_left_out() -> None:
+    clock = Continuity()
+    clock.map(stream(0, 525), 21.0)
+    clock.reconnected()
+    assert times(clock.map(stream(5 * STEP_90K, 525), 21.5)) == times(stream(525 * STEP_90K, 5))
+
+
 def test_pictures_keep_their_distance_between_decoding_and_presentation() -> None:
     clock = Continuity()
     clock.map(stream(0, 10), 0.0)

@@ -11,8 +11,8 @@ from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 
 WRAP_90K: Final = 1 << 33  # a new demuxer does not know how often the clock of a transport stream wrapped
-MOST_GAP_90K: Final = 10 * TICKS_PER_SECOND  # a clock that is further on is taken for another one
-MOST_REPEAT_90K: Final = 10 * TICKS_PER_SECOND  # what servers keep for new clients: one or two GOPs
+MOST_GAP_90K: Final = 15 * TICKS_PER_SECOND  # a clock that is further on than a long GOP is another one
+MOST_REPEAT_90K: Final = 21 * TICKS_PER_SECOND  # what servers keep for new clients: one or two GOPs
 REPEAT_S: Final = 1.0  # a repetition arrives in a burst; one that lasts longer is another clock
 MOST_HELD_BYTES: Final = 8 << 20  # of memory, for what may be a repetition
 _STEP_90K: Final = 1800  # 20 ms, between the last frame and the first of another clock that came at once
