@@ -46,6 +46,7 @@ logger = structlog.get_logger(__name__)
 
 PUBLISH_TO_HUB_BOUNDS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 LOCK_FILE: Final = "serve.lock"
+STREAMS_WITHIN_S: Final = 10.0  # the longest that the listeners wait for the streams of the store
 DEMO_CODE: Final = "demo"
 DEMO_STREAM: Final = {
     "name": "Demo",
@@ -151,6 +152,8 @@ async def _assemble(
             durations=durations,
         )
     )
+    # Who comes to a stream of the store must find it there, and encoders that are told of none may give up.
+    await manager.apply_all(within_s=STREAMS_WITHIN_S)
     if (rtmp := settings.rtmp_address(config)) is not None:
         node.rtmp = await stack.enter_async_context(RtmpListener(rtmp.host, rtmp.port, guard.offer_publisher))
     if certificate is not None and (rtmps := settings.rtmps_address(config)) is not None:

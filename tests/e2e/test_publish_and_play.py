@@ -1,12 +1,13 @@
 """From an encoder to a player, with peers that nobody here wrote."""
 
+import json
 import signal
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.support.server import Server, ffmpeg_publish, ffprobe, peer, until
+from tests.support.server import Server, ffmpeg_publish, ffprobe, peer, running_server, until
 
 
 def test_ffmpeg_publishes_and_ffprobe_plays(server: Server, tmp_path: Path) -> None:
@@ -108,3 +109,14 @@ def test_an_encoder_takes_the_place_of_one_that_hangs(server: Server, tmp_path: 
             assert hanging.wait(20) != 0
             assert second.poll() is None
             assert server.runtime("news")["status"] == "active"
+
+
+def test_streams_of_the_store_are_there_when_the_server_says_that_it_is_ready(tmp_path: Path) -> None:
+    publish = [{"url": "publish://", "priority": 0}]
+    streams = [{"code": f"s{number}", "inputs": publish} for number in range(300)]
+    with running_server(tmp_path, "--no-demo") as server:
+        taken = httpx.put(server.url("/config/yaml"), content=json.dumps({"streams": streams}), timeout=60)
+        assert taken.status_code == 200, taken.text
+    with running_server(tmp_path, "--no-demo") as server:
+        assert server.get("/readyz").status_code == 200
+        assert server.get("/metrics").text.count('streams_total{status="idle"} 300') == 1

@@ -159,17 +159,18 @@ class StreamManager:
         template = await self._store.get_template(record.spec.template) if record.spec.template else None
         return _Ingredients(record, template, MediaSettings.of(await self._store.global_config()))
 
-    async def apply_all(self) -> None:
-        """Reconcile every stream now: the global configuration, a template or many streams changed.
+    async def apply_all(self, within_s: float = TELL_WITHIN_S) -> None:
+        """Reconcile every stream now: the server starts, or the global configuration, a template or many
+        streams changed.
 
-        Returns when that is done, and after a second in any case: what is stored is what is wanted, and with
-        thousands of streams the rest of them follow after the caller has its answer.
+        Returns when that is done, and after ``within_s`` in any case: what is stored is what is wanted, and
+        with thousands of streams the rest of them follow after the caller has its answer.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
         self._asked.set()
         with suppress(TimeoutError):
-            async with asyncio.timeout(TELL_WITHIN_S):
+            async with asyncio.timeout(within_s):
                 await done
 
     async def restart(self, code: str) -> None:
