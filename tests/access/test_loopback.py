@@ -4,7 +4,8 @@ import pytest
 
 from openstreamer.access.loopback import (
     FORWARDING_HEADERS,
-    is_local_host_name,
+    FORWARDING_PREFIXES,
+    names_this_machine,
     require_local,
     require_same_origin,
 )
@@ -29,9 +30,23 @@ def test_another_machine_is_not(peer: str | None) -> None:
     assert refused(peer, LOCAL) == "LOOPBACK_ONLY"
 
 
-@pytest.mark.parametrize("name", [*sorted(FORWARDING_HEADERS), "x-forwarded-for", "x-forwarded-anything"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sorted(FORWARDING_HEADERS),
+        *(f"{prefix}anything" for prefix in FORWARDING_PREFIXES),
+        *("x-forwarded", "x-forwarded-for", "x-original-host", "x-azure-clientip", "wl-proxy-client-ip"),
+        *("cf-connecting-ip", "cf-connecting-ipv6", "cf-ray", "fly-client-ip", "fastly-client-ip"),
+    ],
+)
 def test_no_request_that_passed_a_proxy_is_let_in(name: str) -> None:
     assert refused("127.0.0.1", {**LOCAL, name: "127.0.0.1"}) == "LOOPBACK_ONLY"
+
+
+def test_what_browsers_and_command_lines_send_is_let_in() -> None:
+    names = "accept authorization cache-control connection content-type cookie dnt origin pragma priority "
+    names += "proxy-connection referer sec-ch-ua sec-fetch-mode te user-agent x-requested-with"
+    require_local("127.0.0.1", "1.1", {**LOCAL, **dict.fromkeys(names.split(), "x")})
 
 
 def test_http_1_0_is_how_a_default_nginx_forwards_and_is_refused() -> None:
@@ -52,10 +67,25 @@ def test_a_name_that_dns_could_have_pointed_here_is_refused(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "LOCALHOST:1", "a.localhost:8080", "127.0.0.1", "[::1]", "[::1]:8080", "10.1.2.3:80"],
+    [
+        *("192.0.2.2", "192.0.2.2:18081", "10.1.2.3:80", "0.0.0.0:8080", "[2001:db8::1]:8080", "[::]"),
+        *("[fe80::1%25eth0]:8080", "[::ffff:192.0.2.2]", "128.0.0.1"),
+    ],
 )
-def test_local_names_and_addresses_pass(host: str) -> None:
-    assert is_local_host_name(host)
+def test_an_address_of_another_interface_came_through_a_forwarder_and_is_refused(host: str) -> None:
+    assert refused("127.0.0.1", {"host": host}) == "HOST_NOT_ALLOWED"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "LOCALHOST:1", "localhost.", "a.localhost:8080"),
+        *("127.0.0.1", "127.8.9.10:80", "[::1]", "[::1]:8080", "[::ffff:127.0.0.1]:8080"),
+    ],
+)
+def test_names_and_addresses_of_loopback_pass(host: str) -> None:
+    assert names_this_machine(host)
+    require_local("127.0.0.1", "1.1", {"host": host})
 
 
 def crossing(

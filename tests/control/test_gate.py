@@ -1,12 +1,16 @@
 """Who gets in through HTTP: the loopback rule, users, roles, pages of other origins, CORS, limits."""
 
+import json
+
 import bcrypt
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from openstreamer.listen.http.listener import HttpListener
 from openstreamer.media.errors import StoreError
 from tests.control.conftest import Node
+from tests.support.http import curl
 
 QUICK_HASH = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
 ADMIN_PATHS = [
@@ -61,6 +65,31 @@ async def test_a_proxy_on_this_machine_does_not_open_the_api(node: Node) -> None
     for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"):
         response = await client.get("/streams", headers={name: "127.0.0.1"})
         assert (response.status_code, code(response)) == (403, "LOOPBACK_ONLY")
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2-prior-knowledge"])
+@pytest.mark.parametrize(
+    ("header", "refusal"),
+    [
+        ("Accept: */*", ""),
+        *(
+            (f"{name}: 127.0.0.1", "LOOPBACK_ONLY")
+            for name in ("X-Forwarded", "Client-IP", "CDN-Loop", "cf-ray")
+        ),
+        *((f"Host: {host}", "HOST_NOT_ALLOWED") for host in ("192.0.2.2:18081", "[::]", "evil.example")),
+        *((f"Host: {host}", "") for host in ("localhost", "127.0.0.2", "[::1]:80")),
+    ],
+)
+async def test_the_rule_is_the_same_in_every_version_of_http(
+    node: Node, version: str, header: str, refusal: str
+) -> None:
+    async with HttpListener(node.app, "127.0.0.1", 0) as listener:
+        url = f"http://{listener.bound}/streams"
+        status, body = await curl(version, "-H", header, "-w", "\n%{http_code}", url)
+    assert status == 0
+    answer, _, http_status = body.decode().rpartition("\n")
+    assert http_status == ("403" if refusal else "200")
+    assert json.loads(answer).get("error", {}).get("code", "") == refusal
 
 
 async def test_a_rebound_name_does_not_open_the_api(node: Node) -> None:

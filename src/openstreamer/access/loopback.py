@@ -1,34 +1,57 @@
 """Protection of the admin API while no user exists, and of browsers always.
 
-While there is no user the API answers this machine only: loopback peers, no request that passed a proxy,
-no host name that DNS could have pointed here (DNS rebinding). A browser on this machine is a deputy that any
-web page can use, so a change of state must also come from the API's own origin.
+While there is no user the API answers this machine only: loopback peers, no request that passed a proxy or
+a port forwarder, no host name that DNS could have pointed here (DNS rebinding). A browser on this machine is
+a deputy that any web page can use, so a change of state must also come from the API's own origin.
 """
 
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from openstreamer.access.addresses import is_loopback, parse_address
+from openstreamer.access.addresses import is_loopback
 from openstreamer.media.errors import AccessError
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1, those the API has
 
+# What proxies and content delivery networks add to what they forward, and no client does by itself.
 FORWARDING_HEADERS = frozenset(
     {
         "forwarded",  # RFC 7239
         "via",  # RFC 9110 section 7.6.3
-        "x-real-ip",
-        "x-client-ip",
-        "x-cluster-client-ip",
-        "x-original-forwarded-for",
-        "x-envoy-external-address",
-        "cf-connecting-ip",
-        "fastly-client-ip",
+        "cdn-loop",  # RFC 8586
+        "client-ip",
+        "do-connecting-ip",
+        "front-end-https",
+        "incap-client-ip",
+        "proxy-client-ip",
         "true-client-ip",
+        "x-amz-cf-id",
+        "x-amzn-trace-id",
+        "x-client-ip",
+        "x-cloud-trace-context",
+        "x-cluster-client-ip",
+        "x-nf-client-connection-ip",
+        "x-originating-ip",
+        "x-proxyuser-ip",
+        "x-real-ip",
+        "x-remote-addr",
+        "x-remote-ip",
+        "x-varnish",
     }
 )
-FORWARDING_PREFIX = "x-forwarded-"
+FORWARDING_PREFIXES = (
+    "x-forward",  # X-Forwarded-For and all that is written like it, X-Forwarded and X-Forward-For too
+    "x-original-",  # IIS, Envoy, what nginx rewrote
+    "x-arr-",  # IIS
+    "x-azure-",
+    "x-envoy-",
+    "cf-",  # Cloudflare
+    "cloudfront-",
+    "fastly-",
+    "fly-",
+    "wl-proxy-",  # WebLogic
+)
 
 _LOCAL_NAME = re.compile(r"(?:[a-z0-9_-]+\.)*localhost\.?(?::[0-9]{0,5})?", re.ASCII | re.IGNORECASE)
 
@@ -38,16 +61,16 @@ _ADD_A_USER = "add a user with `openstreamer user add` to use the API from elsew
 def forwarding_header(headers: Mapping[str, str]) -> str | None:
     """The name of a header that only a proxy adds, if there is one. Names are in lower case."""
     for name in headers:
-        if name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIX):
+        if name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIXES):
             return name
     return None
 
 
-def is_local_host_name(host: str) -> bool:
-    """Whether DNS cannot have pointed ``host`` here: an IP address, or ``localhost`` (RFC 6761, 6.3)."""
-    if parse_address(host) is not None:
-        return True
-    return _LOCAL_NAME.fullmatch(host) is not None
+def names_this_machine(host: str) -> bool:
+    """Whether ``host`` can mean nothing but the machine it is sent on: a loopback address, or ``localhost``
+    (RFC 6761, 6.3). DNS may have pointed any other name here, and who asks for another address of this
+    machine comes from that address: over loopback, it was handed on."""
+    return is_loopback(host) or _LOCAL_NAME.fullmatch(host) is not None
 
 
 def require_local(peer: str | None, http_version: str, headers: Mapping[str, str]) -> None:
@@ -73,9 +96,10 @@ def require_local(peer: str | None, http_version: str, headers: Mapping[str, str
             code="LOOPBACK_ONLY",
         )
     host = headers.get("host", "")
-    if not is_local_host_name(host):
+    if not names_this_machine(host):
         raise AccessError(
-            f"no user exists yet, so the API answers to localhost or an IP address, not to the name {host!r}",
+            "no user exists yet, so the API answers to localhost or a loopback address, "
+            f"not to {host!r}; {_ADD_A_USER}",
             code="HOST_NOT_ALLOWED",
         )
 
