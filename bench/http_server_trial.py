@@ -57,6 +57,9 @@ async def serve_own(port: int, tls: tuple[str, str] | None) -> None:
         def presentation(self, code: str) -> Channel:
             return channel
 
+        def playback_policy(self, code: str) -> None:
+            return None
+
     answers = {
         "s.m4s": media("video/mp4", SEGMENT),
         "p.m3u8": playlist(PLAYLIST.decode(), "max-age=60"),

@@ -42,6 +42,9 @@ class Directory:
     def presentation(self, code: str) -> Channel | None:
         return Channel() if code == "news" else None
 
+    def playback_policy(self, code: str) -> str | None:
+        return None
+
 
 class General:
     """The same applications without their plain way."""

@@ -24,6 +24,9 @@ class Nothing:
     def presentation(self, code: str) -> None:
         return None
 
+    def playback_policy(self, code: str) -> None:
+        return None
+
 
 def config(**server: Any) -> GlobalConfig:
     return GlobalConfig.model_validate({"server": server})

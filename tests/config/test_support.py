@@ -25,6 +25,7 @@ def test_what_works_needs_no_reason(url: str) -> None:
         ({"inputs": [{"url": "srt://u:hunter2@h:1"}]}, "input 0: srt:// inputs"),
         ({"protocols": {"dash": True, "hls": True}}, "dash delivery"),
         ({"push": [{"url": "rtmp://h/a/b", "enabled": True}]}, "pushing"),
+        ({"playback_policy": "closed"}, "playback policies"),
         ({"transcoder": {}}, "transcoding"),
         ({"watermark": {"enabled": True, "text": "x"}}, "watermarks"),
         ({"dvr": {"enabled": True}}, "recording"),

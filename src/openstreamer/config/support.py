@@ -4,6 +4,8 @@ What is declared is stored and checked; the stream's ``runtime.reasons`` repeat 
 nobody waits for an output that cannot come.
 """
 
+from typing import Final
+
 from openstreamer.config.input_urls import (
     FileInput,
     HttpInput,
@@ -14,6 +16,8 @@ from openstreamer.config.input_urls import (
     scheme_of,
 )
 from openstreamer.config.models import Input, Protocols, Stream
+
+PLAYBACK_POLICIES: Final = "playback policies are not supported by this version, so nobody may watch"
 
 _DELIVERED = frozenset({"hls"})
 
@@ -52,6 +56,8 @@ def _outputs(stream: Stream) -> list[str]:
 
 def _processing(stream: Stream) -> list[str]:
     reasons = []
+    if stream.playback_policy is not None:
+        reasons.append(PLAYBACK_POLICIES)
     if stream.transcoder is not None:
         reasons.append("transcoding is not supported by this version: the source is delivered as it is")
     if stream.watermark is not None and stream.watermark.enabled:

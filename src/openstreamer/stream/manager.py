@@ -221,6 +221,11 @@ class StreamManager:
         entry = self._entries.get(code)
         return entry.supervisor.presentation if entry is not None else None
 
+    def playback_policy(self, code: str) -> str | None:
+        """The policy of a stream that serves something; ``None``: it has none."""
+        entry = self._entries.get(code)
+        return entry.supervisor.playback_policy if entry is not None else None
+
     def offer_publisher(self, request: PublishRequest) -> PublishSlot:
         """Let a publisher in, or raise :class:`PublishRefused` with the reason."""
         for code in request.codes:

@@ -201,6 +201,11 @@ class StreamSupervisor:
         """What the stream serves over HTTP, while it does."""
         return self._pipeline.presentation if self._pipeline is not None else None
 
+    @property
+    def playback_policy(self) -> str | None:
+        """The policy that viewers are let in by; ``None``: everybody is."""
+        return self._desired.spec.playback_policy if self._desired is not None else None
+
     def offer(self, request: PublishRequest) -> PublishSlot:
         """Let a publisher in, or raise :class:`PublishRefused`."""
         desired = self._desired

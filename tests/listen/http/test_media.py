@@ -50,9 +50,13 @@ class Channel:
 class Directory:
     def __init__(self, **channels: Channel) -> None:
         self.channels = {code.replace("__", "/"): channel for code, channel in channels.items()}
+        self.policies: dict[str, str] = {}
 
     def presentation(self, code: str) -> Channel | None:
         return self.channels.get(code)
+
+    def playback_policy(self, code: str) -> str | None:
+        return self.policies.get(code)
 
 
 @dataclass
@@ -184,6 +188,38 @@ async def test_an_endless_query_is_refused(app: MediaApp, query: str) -> None:
     assert (await ask(app, "GET", f"/news/index.m3u8?{query}")).status_code == 400
 
 
+# --- policies ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("name", ["index.m3u8", "segment.m4s", "part.m4s", "none", "video.m3u8?_HLS_msn=1"])
+async def test_a_stream_with_a_policy_is_served_to_nobody(news: Channel, method: str, name: str) -> None:
+    directory = Directory(news=news, open=Channel())
+    directory.policies["news"] = "closed"
+    app = MediaApp(directory)
+    answer = await ask(app, method, f"/news/{name}")
+    assert answer.status_code == 403
+    assert answer.headers["cache-control"] == "no-store"
+    assert news.asked == []
+    if method == "GET":
+        error = answer.json()["error"]
+        assert error["code"] == "PLAYBACK_DENIED"
+        assert "not supported by this version" in error["message"]
+        assert "closed" not in error["message"]
+    assert (await ask(app, method, "/open/segment.m4s")).status_code == 200
+
+
+async def test_the_policy_is_that_of_the_stream_which_is_served() -> None:
+    directory = Directory(region=Channel(), region__north=Channel())
+    directory.policies["region/north"] = "closed"
+    app = MediaApp(directory)
+    assert (await ask(app, "GET", "/region/north/segment.m4s")).status_code == 403
+    assert (await ask(app, "GET", "/region/segment.m4s")).status_code == 200
+    directory.policies = {"region": "closed"}
+    assert (await ask(app, "GET", "/region/north/segment.m4s")).status_code == 200
+    assert (await ask(app, "GET", "/region/track_1/segment.m4s")).status_code == 403
+
+
 # --- errors of the presentation ----------------------------------------------------------------------------
 
 
@@ -283,6 +319,8 @@ async def test_ranges(
     assert (answer.status_code, answer.content) == (status, body)
     assert answer.headers.get("content-range") == content_range
     assert int(answer.headers["content-length"]) == len(body)
+    cached = "no-store" if status == 416 else "public, max-age=86400, immutable"
+    assert answer.headers.get_list("cache-control") == [cached]
 
 
 async def test_a_range_is_ignored_for_head_and_with_a_condition(app: MediaApp) -> None:

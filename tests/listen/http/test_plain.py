@@ -122,7 +122,10 @@ class Channel:
 
 class Directory:
     def presentation(self, code: str) -> Channel | None:
-        return Channel() if code in ("news", "healthz/x") else None
+        return Channel() if code in ("news", "healthz/x", "closed") else None
+
+    def playback_policy(self, code: str) -> str | None:
+        return "nobody" if code == "closed" else None
 
 
 class Counted:
@@ -168,6 +171,8 @@ async def _asked(app: Counted, target: str, fields: bytes) -> tuple[Answer, Answ
         "/news/video_1.m4s",
         "/news/none",
         "/news/later",
+        "/closed/video.m3u8",
+        "/closed/video_1.m4s",
         "/x/y",
     ],
 )
@@ -178,6 +183,14 @@ async def test_a_plain_answer_is_the_general_one(target: str, fields: bytes) -> 
     for one, other in zip(ours, theirs, strict=True):
         assert (one.status, one.body) == (other.status, other.body)
         assert _undated(one) == _undated(other)
+
+
+@pytest.mark.parametrize("name", ["video.m3u8", "video_1.m4s", "large.m4s", "video.m3u8?token=t"])
+async def test_the_plain_way_refuses_what_a_policy_does(name: str) -> None:
+    app = Counted(plain=True)
+    for answer in await _asked(app, f"/closed/{name}", b""):
+        assert (answer.status, b"PLAYBACK_DENIED" in answer.body) == (403, True)
+    assert app.plain_answers == 2
 
 
 def _undated(answer: Answer) -> dict[str, str]:

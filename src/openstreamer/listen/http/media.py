@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
+from openstreamer.access.playback import require_playback
 from openstreamer.listen.http.asgi import (
     RESPONSE_EXTENSION,
     Buffer,
@@ -21,6 +22,7 @@ from openstreamer.listen.http.asgi import (
 from openstreamer.listen.http.media_cors import MediaCors
 from openstreamer.listen.http.plain import PlainAnswer, PlainGet, accepts_gzip
 from openstreamer.listen.http.ranges import UnsatisfiableRangeError, byte_range, cut
+from openstreamer.media.errors import AccessError
 from openstreamer.packager.errors import NotReady, RequestError
 
 MAX_PATH_CHARS = 512  # a code of 128, a rendition, a name
@@ -28,6 +30,7 @@ MAX_SEGMENTS = 70  # of a path: a code of 128 characters has at most 64
 MAX_QUERY_BYTES = 2048
 MAX_QUERY_FIELDS = 32
 _ROUTES = {"m3u8": "/{code}/*.m3u8", "m4s": "/{code}/*.m4s", "mp4": "/{code}/*.mp4"}
+_OF_A_BODY = (b"content-type", b"cache-control")
 _NO_QUERY: Mapping[str, str] = {}
 
 
@@ -62,6 +65,9 @@ class Directory(Protocol):
 
     def presentation(self, code: str) -> Presentation | None:
         """The presentation of a stream, or None when there is nothing to serve."""
+
+    def playback_policy(self, code: str) -> str | None:
+        """The policy of that stream, or None when everybody may watch it."""
 
 
 class Durations(Protocol):
@@ -190,10 +196,19 @@ class MediaApp:
         if len(path) > MAX_PATH_CHARS or len(segments) > MAX_SEGMENTS or _is_unsafe(path, segments):
             raise _RefusedError(400, "BAD_REQUEST", "the path is not one of a stream")
         for count in range(len(segments) - 1, 0, -1):
-            presentation = self._directory.presentation("/".join(segments[:count]))
+            code = "/".join(segments[:count])
+            presentation = self._directory.presentation(code)
             if presentation is not None:
+                self._admit(code)
                 return presentation, "/".join(segments[count:])
         raise _RefusedError(404, "STREAM_NOT_FOUND", "there is no such stream on the air")
+
+    def _admit(self, code: str) -> None:
+        """Both ways to an answer lead through here: whoever may not watch gets none."""
+        try:
+            require_playback(self._directory.playback_policy(code))
+        except AccessError as err:
+            raise _RefusedError(403, err.code, str(err)) from err
 
 
 def _refusal(
@@ -264,7 +279,9 @@ def _select(
     try:
         selected = byte_range(range_header, length)
     except UnsatisfiableRangeError:
-        headers.append((b"content-range", b"bytes */%d" % length))
+        # What was said of the body holds for a body: the next request of the same range may be answered.
+        headers[:] = [header for header in headers if header[0] not in _OF_A_BODY]
+        headers += [(b"cache-control", b"no-store"), (b"content-range", b"bytes */%d" % length)]
         return 416, ()
     if selected is None:
         return 200, chunks
