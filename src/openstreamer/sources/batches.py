@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from openstreamer.media.clock import TICKS_PER_SECOND
 from openstreamer.media.errors import SourceError
-from openstreamer.media.frame import Frame, held_bytes
+from openstreamer.media.frame import FRAME_BYTES, Frame, held_bytes
 from openstreamer.media.track import Track
 
 
@@ -133,7 +133,8 @@ class FrameQueue:
         self._batches.put(frames, announced)
         if not frames:
             return
-        self.queued_bytes += held_bytes(frames)
+        for frame in frames:  # of RTMP it is one each time, for every picture of every stream
+            self.queued_bytes += FRAME_BYTES + len(frame.payload)
         if self._queued_since_ns is None:
             self._queued_since_ns = now_ns
         queued = self._batches.queued
