@@ -20,7 +20,7 @@ from openstreamer.wire.flv import FlvDecoder
 from openstreamer.wire.rtmp import MediaReceived
 from openstreamer.wire.rtmp.connection import RtmpConnection
 
-MESSAGES_AT_ONCE: Final = 32  # between two looks at the clock; each takes ten microseconds, a few a hundred
+MESSAGES_AT_ONCE: Final = 16  # between two looks at the clock; each takes ten microseconds, a few a hundred
 TURN_S: Final = 0.002  # for one connection: 64 kB of messages of two bytes take a hundred milliseconds
 
 

@@ -206,6 +206,16 @@ def test_a_flood_of_messages_without_a_body_is_refused(piece_bytes: int) -> None
     assert len(received) == 1016
 
 
+def test_data_that_ends_with_the_message_that_was_asked_for_last_is_followed_by_more() -> None:
+    reader = ChunkReader(RtmpLimits())
+    for number in range(3):
+        message = Message(MessageType.AUDIO, 1, number, b"sound")
+        reader.feed(b"".join(encode_message(message, 5, 128)))
+        assert reader.next_message() == message
+        assert not reader.has_more
+        assert reader.buffered_bytes == 0
+
+
 def test_messages_without_a_body_among_others_are_no_flood() -> None:
     message = Message(MessageType.AUDIO, 1, 0, bytes(129))
     wire = b"".join(encode_message(message, 5, 128)) + EMPTY

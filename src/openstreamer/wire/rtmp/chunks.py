@@ -106,13 +106,15 @@ class ChunkReader:
             self._consumed_bytes += self._position
             self._data = self._data[self._position :] + data
             self._position = 0
-        elif not pending:
+            return
+        self._drop_data()
+        if not pending:
             self._data = data
-        else:
-            pending += data
-            if len(pending) >= self._needed_bytes:
-                self._data = bytes(pending)
-                pending.clear()
+            return
+        pending += data
+        if len(pending) >= self._needed_bytes:
+            self._data = bytes(pending)
+            pending.clear()
 
     def next_message(self) -> Message | None:
         """The next message that is whole; ``None`` when its rest has not come.

@@ -6,9 +6,8 @@ Specification: Adobe, *Real Time Messaging Protocol* 1.0 (2012), and *Enhanced R
 """
 
 import enum
-import itertools
 import sys
-from collections import deque
+from collections.abc import Iterator
 
 from openstreamer.media.errors import LocalProtocolError, RemoteProtocolError
 from openstreamer.wire import amf0
@@ -36,6 +35,9 @@ from openstreamer.wire.rtmp.states import MessageStream, StreamState
 
 WINDOW_BYTES = 2_500_000  # what encoders and servers commonly announce; acknowledged at least this often
 _BYTES_PER_ANSWER = 1024  # servers ping every few seconds
+
+_MAX_VALUES = 1024  # in one message, which takes four milliseconds; encoders send thirty
+_BYTES_LIKE_A_MESSAGE = 64  # of a command: to decode so many takes as long as a message of media
 
 _IGNORED_TYPES = frozenset(
     {
@@ -79,7 +81,7 @@ class RtmpConnection:
         self._handshake = handshake
         self._limits = limits
         self._reader = ChunkReader(limits)
-        self._parts: deque[Message] = deque()  # of an aggregate message, that were not taken yet
+        self._parts: Iterator[Message] | None = None  # of an aggregate message, those that were not taken yet
         self._chunk_bytes = chunk_bytes
         self._sending_chunk_bytes = 128
         self._streams: dict[int, MessageStream] = {}
@@ -109,13 +111,14 @@ class RtmpConnection:
     @property
     def has_more(self) -> bool:
         """Whether messages that were received have not been taken: feed nothing to take more of them."""
-        return self.state is not ConnectionState.ENDED and (bool(self._parts) or self._reader.has_more)
+        return self.state is not ConnectionState.ENDED and (self._parts is not None or self._reader.has_more)
 
     def receive_data(self, data: bytes, max_messages: int = sys.maxsize) -> None:
         """Feed received bytes; then take :meth:`events` and :meth:`data_to_send`.
 
         Of so many bytes thousands of messages may be made, which takes time: ``max_messages`` of them are
-        taken at the most, and :attr:`has_more` tells when that were not all.
+        taken at the most, fewer when they hold much to be decoded, and :attr:`has_more` tells when that were
+        not all.
 
         Raises:
             RemoteProtocolError: the peer broke the protocol or a bound; the connection is over. Events of
@@ -127,7 +130,8 @@ class RtmpConnection:
             if self.state is ConnectionState.HANDSHAKE:
                 data = self._shake_hands(data)
             self._received_bytes += len(data)
-            self._reader.feed(data)
+            if data:
+                self._reader.feed(data)
             self._take_messages(max_messages)
         except RemoteProtocolError:
             self.state = ConnectionState.ENDED
@@ -175,12 +179,23 @@ class RtmpConnection:
         return rest
 
     def _take_messages(self, max_messages: int) -> None:
-        next_message, parts = self._reader.next_message, self._parts
-        for _ in itertools.repeat(None, max_messages):
-            message = parts.popleft() if parts else next_message()
+        next_message = self._reader.next_message
+        while max_messages > 0:
+            message = next_message() if self._parts is None else self._next_part()
             if message is None:
                 break
             self._receive_message(message)
+            is_media = message.type_id in (_VIDEO, _AUDIO)
+            max_messages -= 1 if is_media else 1 + len(message.payload) // _BYTES_LIKE_A_MESSAGE
+
+    def _next_part(self) -> Message | None:
+        """The next part of an aggregate message, the next message behind the last one."""
+        assert self._parts is not None
+        message = next(self._parts, None)
+        if message is None:
+            self._parts = None
+            return self._reader.next_message()
+        return message
 
     def _receive_message(self, message: Message) -> None:
         type_id, stream_id, timestamp_ms, payload = message
@@ -197,7 +212,7 @@ class RtmpConnection:
         elif type_id in (MessageType.DATA_AMF0, MessageType.DATA_AMF3):
             self._receive_data_message(message)
         elif type_id == MessageType.AGGREGATE:
-            self._parts.extend(sub_messages(message))
+            self._parts = sub_messages(message)
         elif type_id == MessageType.USER_CONTROL:
             self._receive_user_control(payload)
         elif type_id == MessageType.WINDOW_ACK_SIZE:
@@ -228,7 +243,7 @@ class RtmpConnection:
         """``onMetaData``, with or without ``@setDataFrame``. It is a hint, so that a bad one does no harm."""
         payload = message.payload
         try:
-            values = amf0.decode(_amf0_part(payload) if payload[:1] == b"\0" else payload)
+            values = _values_in(_amf0_part(payload) if payload[:1] == b"\0" else payload)
         except RemoteProtocolError:
             self.ignored_messages += 1
             return
@@ -266,7 +281,7 @@ class RtmpConnection:
             )
 
     def _receive_command(self, message: Message, payload: bytes) -> None:
-        values = amf0.decode(payload)
+        values = _values_in(payload)
         if not values or not isinstance(values[0], str):
             raise RemoteProtocolError("RTMP command: the name is missing")
         # FFmpeg's server says "onFCPublish" and nothing more.
@@ -316,6 +331,10 @@ class RtmpConnection:
         self._acknowledged_bytes = self._received_bytes
         count = self._received_bytes & 0xFFFFFFFF  # 5.4.3: a sequence number of 32 bits
         self._send_control(MessageType.ACKNOWLEDGEMENT, count.to_bytes(4, "big"))
+
+
+def _values_in(payload: bytes) -> list[AmfValue]:
+    return amf0.decode(payload, max_values=_MAX_VALUES)
 
 
 def _amf0_part(payload: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import enum
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from openstreamer.media.errors import RemoteProtocolError
@@ -84,15 +85,14 @@ def user_control(event: UserControl, *values: int) -> bytes:
     return struct.pack(f">H{len(values)}I", event, *values)
 
 
-def sub_messages(message: Message) -> list[Message]:
+def sub_messages(message: Message) -> Iterator[Message]:
     """The messages inside an aggregate message (7.1.6), their times moved to the aggregate's.
 
     Raises:
         RemoteProtocolError: the aggregate is truncated, or holds another aggregate.
     """
     payload = message.payload
-    found: list[Message] = []
-    offset_ms = 0
+    count = offset_ms = 0
     position = 0
     while len(payload) - position >= _AGGREGATE_HEADER_BYTES:
         header = _AGGREGATE_HEADER.unpack_from(payload, position)
@@ -101,11 +101,11 @@ def sub_messages(message: Message) -> list[Message]:
         body_at = position + _AGGREGATE_HEADER_BYTES
         if type_id == MessageType.AGGREGATE or body_at + size > len(payload):
             raise RemoteProtocolError("RTMP aggregate message: a nested or truncated part")
-        if len(found) == _AGGREGATE_MAX_PARTS:
+        if count == _AGGREGATE_MAX_PARTS:
             raise RemoteProtocolError(f"RTMP aggregate message: more than {_AGGREGATE_MAX_PARTS} parts")
-        if not found:
+        if not count:
             offset_ms = message.timestamp_ms - time_ms
         body = payload[body_at : body_at + size]
-        found.append(Message(type_id, message.stream_id, time_ms + offset_ms & 0xFFFFFFFF, body))
+        yield Message(type_id, message.stream_id, time_ms + offset_ms & 0xFFFFFFFF, body)
+        count += 1
         position = body_at + size + _AGGREGATE_TRAILER_BYTES
-    return found
