@@ -38,3 +38,25 @@ def test_a_path_means_these_streams(path: str, codes: tuple[str, ...]) -> None:
 def test_other_paths_are_refused_with_a_hint(path: str, said: str) -> None:
     with pytest.raises(AccessError, match=said):
         stream_codes_of(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "live/k1?key=LEAK",
+        "live/k1&key=LEAK",
+        "live/k1;key=LEAK",
+        "live/k1/key=LEAK",
+        "live/k1 key=LEAK",
+        "live&key=LEAK/k1",
+        "k1&key=LEAK",
+        "k1:LEAK@live/k1",
+        "live/k1\nkey=LEAK",
+        "live/k1\u00e9LEAK",
+    ],
+)
+def test_a_key_that_was_typed_in_a_wrong_way_is_not_repeated(path: str) -> None:
+    with pytest.raises(AccessError) as refused:
+        stream_codes_of(path)
+    assert "LEAK" not in str(refused.value)
+    assert "k1" in str(refused.value) or "live..." in str(refused.value)

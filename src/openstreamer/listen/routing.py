@@ -4,10 +4,14 @@ Codes of one segment are reached under ``live/``, codes of several directly or u
 single segment is refused.
 """
 
+import re
+
 from openstreamer.config.codes import validate_stream_code
 from openstreamer.media.errors import AccessError, ConfigError
 
 LIVE = "live"
+
+_MAY_BE_A_CODE = re.compile(r"[A-Za-z0-9_/-]*", re.ASCII)
 
 
 def stream_codes_of(path: str) -> tuple[str, ...]:
@@ -20,10 +24,11 @@ def stream_codes_of(path: str) -> tuple[str, ...]:
         AccessError: the path can mean no stream; the message says why, and how it would be right.
     """
     first, _, rest = path.partition("/")
+    shown = shown_path(path)
     if not rest:
-        shown = f"{LIVE}/{first}" if first and first != LIVE else f"{LIVE}/<stream>"
+        name = f"{LIVE}/{shown_path(first)}" if first and first != LIVE else f"{LIVE}/<stream>"
         raise AccessError(
-            f"{path!r} is not a stream path: a single name goes as {shown}", code="INVALID_PATH"
+            f"{shown!r} is not a stream path: a single name goes as {name}", code="INVALID_PATH"
         )
     candidates = (rest, path) if first == LIVE else (path,)
     codes: list[str] = []
@@ -34,5 +39,15 @@ def stream_codes_of(path: str) -> tuple[str, ...]:
         except ConfigError as err:
             problem = problem or str(err)
     if not codes:
-        raise AccessError(f"{path!r} is not a stream path: {problem}", code="INVALID_PATH")
+        if shown != path:
+            problem += "; a key goes behind a question mark, as in ?key=..."
+        raise AccessError(f"{shown!r} is not a stream path: {problem}", code="INVALID_PATH")
     return tuple(codes)
+
+
+def shown_path(path: str) -> str:
+    """``path`` as it may be logged and told: up to the first character that no code can have. Behind that, a
+    key that was typed in a wrong way may stand (``live/news&key=secret``)."""
+    match = _MAY_BE_A_CODE.match(path)
+    assert match is not None
+    return path if match.end() == len(path) else f"{match[0]}..."

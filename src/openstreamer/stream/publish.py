@@ -177,4 +177,8 @@ class PublishPoint:
     def close(self) -> None:
         """Send the publisher away because the stream stops."""
         if self.slot is not None:
-            self.slot.evict(PublishRefused(PublishRefusal.STOPPED, f"stream {self.code} was stopped"))
+            self.slot.evict(
+                PublishRefused(
+                    PublishRefusal.STOPPED, f"stream {self.code} was stopped or restarts: connect again"
+                )
+            )

@@ -201,10 +201,26 @@ async def test_a_publisher_that_is_sent_away_is_told_why(make_server: MakeServer
     async with server.publisher() as publisher:
         await publisher.send(clip())
         server.stream.point.close()
-        with pytest.raises(PublishRejected, match="stream news was stopped"):
+        with pytest.raises(PublishRejected, match="stream news was stopped or restarts") as sent_away:
             await publisher.wait_for_end()
         publisher.abort()
+    assert sent_away.value.code == "NetConnection.Connect.AppShutdown", "after Denied, encoders stop for good"
     assert server.listener.statistics.refused == {PublishRefusal.STOPPED.value: 1}
+
+
+async def test_a_publisher_whose_slot_was_taken_over_is_denied_for_good(make_server: MakeServer) -> None:
+    server = await make_server()
+    async with server.publisher() as publisher:
+        await publisher.send(clip())
+        assert await until(lambda: len(server.stream.frames) > 0)
+        assert server.stream.point.slot is not None
+        server.stream.point.slot.last_frame_ns -= 2_000_000_000
+        async with server.publisher() as other:
+            with pytest.raises(PublishRejected, match="taken over") as sent_away:
+                await publisher.wait_for_end()
+            publisher.abort()
+            await other.send(clip())
+    assert sent_away.value.code == "NetStream.Publish.Denied"
 
 
 async def test_media_that_cannot_be_carried_is_answered_with_its_name(make_server: MakeServer) -> None:

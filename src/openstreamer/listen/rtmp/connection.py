@@ -44,7 +44,8 @@ logger = structlog.get_logger(__name__)
 BAD_NAME = "NetStream.Publish.BadName"  # the one refusal that every encoder shows to its user
 DENIED = "NetStream.Publish.Denied"
 PLAY_FAILED = "NetStream.Play.Failed"
-# Encoders retry after BadName, and stop for good after Denied.
+# Encoders retry after BadName, and stop for good after Denied. Other reasons pass: a stream that restarts, a
+# server that stops, a full node.
 _PERMANENT = frozenset({PublishRefusal.WRONG_KEY, PublishRefusal.TAKEN_OVER})
 MAX_LOGGED_CHARS = 300  # of words that quote the peer: a path may have the length of a command
 
@@ -75,6 +76,8 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         self._stream_id = 0
         self._source: RtmpPublishSource | None = None
         self._slot: PublishSlot | None = None
+        self._following: PublishRequested | None = None  # waits for the end of the publication before it
+        self._behind: list[RtmpEvent] = []  # what came behind that
 
     def __repr__(self) -> str:
         stream = self._slot.code if self._slot is not None else "-"
@@ -105,6 +108,7 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
             self._end_turn()
 
     def eof_received(self) -> bool:
+        self._take_the_rest()
         self._machine.receive_eof()
         self._machine.events()
         return False  # closes the transport
@@ -151,6 +155,13 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         elif self._source is None and not self._machine.has_more and self._said_too_much:
             self._protocol_error("RTMP: too much data before anything is published")
 
+    def _take_the_rest(self) -> None:
+        """Take what of the last read waits for its turn: TLS tells of the end at once, paused or not."""
+        while self._machine.has_more and not self._leaving:
+            problem = take_for_a_turn(self._machine, b"", self._handle_events, lambda: not self._leaving)
+            if problem is not None:
+                self._protocol_error(str(problem))
+
     @property
     def _said_too_much(self) -> bool:
         return self._received_bytes > self._service.limits.max_bytes_before_publish
@@ -158,7 +169,7 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
     @property
     def _blocked(self) -> bool:
         """Whether more of this publisher has no place to go."""
-        return self._blocked_by_writing or self._blocked_by_queue
+        return self._blocked_by_writing or self._blocked_by_queue or self._following is not None
 
     def _has_room(self) -> bool:
         return not self._blocked and not self._leaving and self._transport is not None
@@ -201,12 +212,18 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
     # ------------------------------------------------------------------ events
 
     def _handle_events(self, _problem: RemoteProtocolError | None) -> None:
-        for event in self._machine.events():
+        self._take_events(self._machine.events())
+
+    def _take_events(self, happened: list[RtmpEvent]) -> None:
+        events = iter(happened)
+        for event in events:
             if event.__class__ is MediaReceived:
                 if self._source is not None and event.stream_id == self._stream_id:
                     self._source.feed_media(event)
             elif not self._leaving:
                 self._handle(event)
+                if self._following is not None:
+                    self._behind += events
 
     def _handle(self, event: RtmpEvent) -> None:
         match event:
@@ -232,6 +249,10 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
     def _publish(self, event: PublishRequested) -> None:
         if self._machine.stream_state(event.stream_id) is not StreamState.PUBLISH_REQUESTED:
             return  # closed or deleted in the same breath
+        if self._source is not None and isinstance(self._source.failure, SourceEnded):
+            self._following = event
+            self._apply_pauses()
+            return
         if self._source is not None:
             self._refuse(event.stream_id, BAD_NAME, "this connection is publishing already", "occupied")
             return
@@ -266,7 +287,7 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         logger.info("publish_started", stream=slot.code, protocol=service.protocol, peer=self.peer)
         task = spawn(self._serve(slot, source), name=f"stream/{slot.code}/{service.protocol}-publish")
         service.watch(task)
-        task.add_done_callback(lambda done: self._ended(done, slot))
+        task.add_done_callback(lambda done: self._ended(done, slot, source))
 
     # ------------------------------------------------------------------ a publication
 
@@ -275,26 +296,42 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
         try:
             await slot.run(source)
         except PublishRefused as err:
-            self._reject(DENIED, str(err), err.reason.value)
+            self._send_away(str(err), err.reason)
             return
         failure = source.failure
         if isinstance(failure, SourceRejected):
             self._reject(BAD_NAME, str(failure), "media")
         elif not isinstance(failure, SourceEnded | SourceUnreachable):
-            self._reject(BAD_NAME, "the stream does not take this publication any more", "dropped")
+            self._send_away(f"stream {slot.code} begins anew, connect again", None)
 
-    def _ended(self, task: "asyncio.Task[None]", slot: PublishSlot) -> None:
+    def _ended(self, task: "asyncio.Task[None]", slot: PublishSlot, source: RtmpPublishSource) -> None:
         """However the task ended, and even if it never began to run."""
         slot.release()
         self._service.statistics.publishing -= 1
         if not task.cancelled() and (err := task.exception()) is not None:
             logger.error("publish_failed", stream=slot.code, peer=self.peer, exc_info=err)
-        reason = slot.eviction or (self._source.failure if self._source is not None else None)
+        reason = slot.eviction or source.failure
         logger.info("publish_ended", stream=slot.code, peer=self.peer, reason=str(reason or "stopped"))
         if isinstance(reason, SourceEnded):
-            self._see_off()
+            self._begin_anew()
         else:
             self._leave()
+
+    def _begin_anew(self) -> None:
+        """The publisher finished: its connection may publish again, what came for that meanwhile included."""
+        if self._transport is None or self._leaving:
+            return
+        self._source = self._slot = None
+        self._received_bytes = 0
+        following, self._following = self._following, None
+        if following is None:
+            self._see_off()
+            return
+        self._publish(following)
+        behind, self._behind = self._behind, []
+        self._take_events(behind)
+        self._flush()
+        self._unblock()
 
     def _end_source(self, reason: SourceEnded | SourceUnreachable) -> None:
         if self._source is not None:
@@ -310,12 +347,24 @@ class RtmpServerConnection(asyncio.BufferedProtocol):
 
     def _reject(self, code: str, description: str, reason: str) -> None:
         """End a publication that had begun."""
-        if (
-            self._transport is not None
-            and self._machine.stream_state(self._stream_id) is StreamState.PUBLISHING
-        ):
+        if self._publishes:
             self._machine.reject_publish(self._stream_id, code, description)
         self._dismiss(reason)
+
+    def _send_away(self, description: str, reason: PublishRefusal | None) -> None:
+        """End a publication that the stream takes no more of."""
+        if reason in _PERMANENT:
+            self._reject(DENIED, description, reason.value if reason is not None else "")
+            return
+        if self._publishes:
+            self._machine.end_publish(self._stream_id, description)
+        self._dismiss(reason.value if reason is not None else "dropped")
+
+    @property
+    def _publishes(self) -> bool:
+        """Whether there is a peer that believes it publishes."""
+        state = self._machine.stream_state(self._stream_id)
+        return self._transport is not None and state is StreamState.PUBLISHING
 
     def _dismiss(self, reason: str) -> None:
         self._service.statistics.refused[reason] += 1

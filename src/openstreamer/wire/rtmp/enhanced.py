@@ -12,6 +12,8 @@ AUDIO_FOUR_CCS = ("mp4a", "Opus", ".mp3", "ac-3", "ec-3")
 CAN_FORWARD = 0x04  # FourCcInfoMask.CanForward
 CAPABILITIES = 0x04  # CapsExMask.ModEx: parsed and skipped. Not Multitrack: only the first track is kept.
 
+RECONNECT = 0x01  # CapsExMask.Reconnect: the peer follows a Reconnect Request
+
 _MAX_FOUR_CCS = 64
 
 

@@ -7,7 +7,12 @@ from openstreamer.media.errors import LocalProtocolError, RemoteProtocolError
 from openstreamer.wire import amf0
 from openstreamer.wire.amf0 import UNDEFINED, AmfValue
 from openstreamer.wire.rtmp.connection import WINDOW_BYTES, ConnectionState, RtmpConnection
-from openstreamer.wire.rtmp.enhanced import announced_capabilities, announced_four_ccs, capability_fields
+from openstreamer.wire.rtmp.enhanced import (
+    RECONNECT,
+    announced_capabilities,
+    announced_four_ccs,
+    capability_fields,
+)
 from openstreamer.wire.rtmp.events import (
     ConnectRequested,
     PlayRequested,
@@ -37,6 +42,7 @@ class RtmpServer(RtmpConnection):
     def __init__(self, *, limits: RtmpLimits | None = None, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> None:
         super().__init__(ServerHandshake(), limits=limits or RtmpLimits(), chunk_bytes=chunk_bytes)
         self._app = ""
+        self._capabilities = 0
 
     # ------------------------------------------------------------------ decisions of the owner
 
@@ -47,9 +53,21 @@ class RtmpServer(RtmpConnection):
         self._send_status(stream_id, "status", "NetStream.Publish.Start", "Publishing.")
 
     def reject_publish(self, stream_id: int, code: str, description: str) -> None:
-        """Refuse to publish, or end a publication: ``code`` such as ``NetStream.Publish.BadName``."""
+        """Refuse to publish, or end a publication for good: ``code`` as in ``NetStream.Publish.BadName``."""
         self._step(stream_id, StreamInput.REJECT)
         self._send_status(stream_id, "error", code, description)
+
+    def end_publish(self, stream_id: int, description: str) -> None:
+        """End a publication for reasons that pass: the client shall connect again.
+
+        A client that said it can is asked to (Enhanced RTMP v2, "Reconnect Request"). For the others the
+        application shuts down, which no encoder takes for its own fault, as it does ``Publish.Denied``.
+        """
+        self._step(stream_id, StreamInput.REJECT)
+        if self._capabilities & RECONNECT:
+            self._send_status(0, "status", "NetConnection.Connect.ReconnectRequest", description)
+        else:
+            self._send_status(0, "error", "NetConnection.Connect.AppShutdown", description)
 
     def accept_play(self, stream_id: int) -> None:
         """Let the client play; media may be sent from now on."""
@@ -112,6 +130,7 @@ class RtmpServer(RtmpConnection):
         if not isinstance(options, dict):
             raise RemoteProtocolError("RTMP connect: the command object is missing")
         self._app = _text(options.get("app"))
+        self._capabilities = announced_capabilities(options)
         self.state = ConnectionState.CONNECTED
         self._announce_window(WINDOW_BYTES)
         self._send_control(MessageType.SET_PEER_BANDWIDTH, WINDOW_BYTES.to_bytes(4, "big") + _DYNAMIC)
@@ -127,7 +146,7 @@ class RtmpServer(RtmpConnection):
                 _text(options.get("tcUrl")),
                 _text(options.get("flashVer")),
                 announced_four_ccs(options),
-                announced_capabilities(options),
+                self._capabilities,
             )
         )
 
