@@ -1,5 +1,6 @@
 """What ``openstreamer check`` finds in a store and beside it."""
 
+import resource
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -150,6 +151,16 @@ def test_a_data_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
     finding = _finding(_settings(tmp_path / "file" / "data"), "data directory")
     assert not finding.ok
     assert "is not a directory" in finding.detail
+
+
+def test_a_limit_of_open_files_below_all_connections_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 6000))
+    assert _finding(_settings(tmp_path, http_connections=800), "open files").ok
+    finding = _finding(_settings(tmp_path, http_connections=900), "open files")
+    assert not finding.ok
+    assert "6000 may be open, 6020 are needed" in finding.detail
 
 
 @pytest.mark.parametrize("name", PROBED_ENCODERS)

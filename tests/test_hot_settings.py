@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from structlog.testing import capture_logs
 
+from openstreamer.access.proxies import TrustedProxies
 from openstreamer.config.models import GlobalConfig
 from openstreamer.hot_settings import HotSettings
 from openstreamer.listen.http.listener import HttpListener
@@ -40,7 +41,7 @@ def tls(paths: tuple[Path, Path]) -> dict[str, dict[str, str]]:
 async def secured(paths: tuple[Path, Path]) -> AsyncIterator[tuple[HotSettings, int]]:
     certificate = Certificate(str(paths[0]), str(paths[1]))
     app = MediaApp(Nothing())
-    hot = HotSettings(config(**tls(paths)), app, certificate, SourceOpener())
+    hot = HotSettings(config(**tls(paths)), app, certificate, SourceOpener(), TrustedProxies())
     listener = HttpListener(app, "127.0.0.1", 0, ssl_context=certificate.context(()))
     async with listener:
         yield hot, int(listener.bound.rpartition(":")[2])
@@ -93,7 +94,7 @@ async def test_a_renewal_that_cannot_be_served_leaves_the_old_one_and_is_told_on
 
 async def test_media_follows_the_origins_that_are_allowed() -> None:
     app = MediaApp(Nothing())
-    hot = HotSettings(config(), app, None, SourceOpener())
+    hot = HotSettings(config(), app, None, SourceOpener(), TrustedProxies())
     async with (
         HttpListener(app, "127.0.0.1", 0) as listener,
         httpx.AsyncClient(
@@ -113,7 +114,11 @@ async def test_media_follows_the_origins_that_are_allowed() -> None:
 async def test_the_origins_that_were_stored_hold_from_the_start() -> None:
     app = MediaApp(Nothing())
     HotSettings(
-        config(cors={"enabled": True, "allowed_origins": ["https://b.example"]}), app, None, SourceOpener()
+        config(cors={"enabled": True, "allowed_origins": ["https://b.example"]}),
+        app,
+        None,
+        SourceOpener(),
+        TrustedProxies(),
     )
     async with HttpListener(app, "127.0.0.1", 0) as listener, httpx.AsyncClient() as client:
         answer = await client.get(
@@ -124,6 +129,17 @@ async def test_the_origins_that_were_stored_hold_from_the_start() -> None:
 
 def test_inputs_follow_whether_private_addresses_are_allowed() -> None:
     opener = SourceOpener()
-    hot = HotSettings(config(), MediaApp(Nothing()), None, opener)
+    hot = HotSettings(config(), MediaApp(Nothing()), None, opener, TrustedProxies())
     hot.follow(GlobalConfig.model_validate({"ingestor": {"allow_private_addresses": False}}))
     assert not opener.ingestor.allow_private_addresses
+
+
+def test_trusted_proxies_follow() -> None:
+    proxies = TrustedProxies()
+    hot = HotSettings(
+        config(trusted_proxies=["192.0.2.1"]), MediaApp(Nothing()), None, SourceOpener(), proxies
+    )
+    assert proxies.covers("192.0.2.1")
+    hot.follow(config(trusted_proxies=["10.0.0.0/8"]))
+    assert proxies.covers("10.1.2.3")
+    assert not proxies.covers("192.0.2.1")

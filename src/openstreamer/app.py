@@ -15,7 +15,8 @@ from typing import Final
 import structlog
 import uvloop
 
-from openstreamer import __version__, footprint, hot_settings, logs
+from openstreamer import __version__, footprint, hot_settings, logs, open_files
+from openstreamer.access.proxies import TrustedProxies
 from openstreamer.build_info import read_build
 from openstreamer.config.addresses import Address, parse_address
 from openstreamer.config.models import GlobalConfig
@@ -76,6 +77,10 @@ async def _serve(settings: ServeSettings) -> int:
         )
         config = await store.global_config()
         logs.configure(settings.log_level or config.log.level, settings.log_format or config.log.format)
+        if not store.has_room:
+            logger.warning(
+                "store_disk_full", store=store.shown_location, hint="changes are refused until there is room"
+            )
         if store.is_new and settings.demo:
             await store.put_stream(DEMO_CODE, DEMO_STREAM)
         node = await _assemble(stack, settings, config, store)
@@ -113,6 +118,7 @@ async def _assemble(
     stack: AsyncExitStack, settings: ServeSettings, config: GlobalConfig, store: Store
 ) -> NodeView:
     """Bring everything up, what others depend on first; the stack takes it down in the opposite order."""
+    open_files.raise_limit(open_files.needed(settings, config))
     tls = config.server.tls
     certificate = Certificate(tls.cert, tls.key) if tls.cert else None
     context = certificate.context(HTTP_ALPN) if certificate is not None else None
@@ -134,7 +140,8 @@ async def _assemble(
     durations = RequestDurations()
     build = read_build()
     media = MediaApp(manager, durations)
-    hot = HotSettings(config, media, certificate, opener)
+    proxies = TrustedProxies()
+    hot = HotSettings(config, media, certificate, opener, proxies)
     following = spawn(
         supervise("hot-settings", lambda: hot.follow_for_ever(store), hot_settings.BACKOFF),
         name="hot-settings",
@@ -162,7 +169,14 @@ async def _assemble(
         )
     http = settings.http_address(config)
     node.http = await stack.enter_async_context(
-        HttpListener(Router(control, media), http.host, http.port, ssl_context=context)
+        HttpListener(
+            Router(control, media),
+            http.host,
+            http.port,
+            open_files.http_limits(settings),
+            ssl_context=context,
+            proxies=proxies,
+        )
     )
     return node
 

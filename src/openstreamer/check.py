@@ -18,13 +18,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from openstreamer import open_files
 from openstreamer.config.addresses import Address
 from openstreamer.config.base import parse
 from openstreamer.config.models import GlobalConfig, Hook, Policy, Stream, Template
-from openstreamer.config.settings import ServeSettings
+from openstreamer.config.settings import DATABASE_FILE, ServeSettings
 from openstreamer.listen.http.tls import tls_context
 from openstreamer.media.errors import ConfigError, StoreError
 from openstreamer.store.database import locate, lost_store, text_or_bytes
+from openstreamer.store.full_disk import ENOUGH_BYTES, free_bytes, lacks_room, room_wanted
 from openstreamer.store.schema import HEAD, REVISIONS
 
 PROBE_DEADLINE_S: Final = 30.0
@@ -69,6 +71,7 @@ def run_checks(settings: ServeSettings) -> Iterator[Finding]:
     yield Finding("RTMP port", True, "switched off") if rtmp is None else _port("RTMP port", rtmp)
     if (rtmps := settings.rtmps_address(global_config)) is not None:
         yield _port("RTMPS port", rtmps)
+    yield _open_files(open_files.needed(settings, global_config))
     yield _tls(global_config)
     yield _libraries()
     yield from _encoders()
@@ -88,6 +91,10 @@ def _data_directory(path: Path) -> Finding:
         return Finding("data directory", False, f"{existing} is not a directory")
     if not os.access(existing, os.W_OK | os.X_OK):
         return Finding("data directory", False, f"{existing} may not be written by user {os.getuid()}")
+    free = free_bytes(path / DATABASE_FILE)
+    if free is not None and free < ENOUGH_BYTES:
+        reason = f"the disk of {path} is full ({free >> 10} KiB are free): changes will be refused; make room"
+        return Finding("data directory", False, reason)
     return Finding("data directory", True, str(path) if path.exists() else f"{path} will be made")
 
 
@@ -110,6 +117,8 @@ def _store(settings: ServeSettings) -> tuple[Finding, GlobalConfig]:
         reason = f"{location.path} may not be read by user {os.getuid()}"
         return Finding("store", False, reason), GlobalConfig()
     except sqlite3.Error as err:
+        if lacks_room(err, location.path):
+            return Finding("store", False, room_wanted(location.path)), GlobalConfig()
         return Finding("store", False, f"{location.path}: {err}"), GlobalConfig()
 
 
@@ -200,6 +209,17 @@ def _port(subject: str, address: Address) -> Finding:
         hint = " (is a server running already?)" if err.errno == errno.EADDRINUSE else ""
         return Finding(subject, False, f"{address}: {err.strerror or err}{hint}")
     return Finding(subject, True, f"{address} is free")
+
+
+def _open_files(needed: int) -> Finding:
+    allowed = open_files.allowed()
+    if allowed is not None and allowed < needed:
+        detail = (
+            f"{allowed} may be open, {needed} are needed for all connections; raise the hard limit "
+            "(ulimit -Hn, LimitNOFILE= of systemd) or lower --http-connections"
+        )
+        return Finding("open files", False, detail)
+    return Finding("open files", True, f"{needed} are needed, {allowed or 'any number'} may be open")
 
 
 def _tls(global_config: GlobalConfig) -> Finding:

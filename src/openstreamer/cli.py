@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, Type
 import typer
 
 from openstreamer import __version__
-from openstreamer.config.settings import ServeSettings, load_settings
+from openstreamer.config.defaults import HTTP_ADDRESSES, HTTP_CONNECTIONS
+from openstreamer.config.settings import MAX_CONNECTIONS, ServeSettings, load_settings
 from openstreamer.media.errors import ConfigError, OpenstreamerError
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ ConfigFile = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="Bootstrap settings in YAML: data_dir, database_url, http, rtmp, file_roots, log_level, "
-        "log_format.",
+        help="Bootstrap settings in YAML: data_dir, database_url, http, rtmp, file_roots, http_connections, "
+        "http_connections_per_address, log_level, log_format.",
         show_default="./config.yaml if it is there",
     ),
 ]
@@ -88,6 +89,16 @@ FileRoots = Annotated[
         metavar="NAME=DIR",
         help="A directory that file://NAME/... inputs may be read from; repeatable. Without any, no file is.",
         show_default=False,
+    ),
+]
+HttpConnections = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=MAX_CONNECTIONS,
+        help="Most open HTTP connections. A low-latency viewer over HTTP/1.1 holds two.",
+        show_default=str(HTTP_CONNECTIONS),
     ),
 ]
 
@@ -156,6 +167,17 @@ def serve(
         ),
     ] = None,
     file_root: FileRoots = None,
+    http_connections: HttpConnections = None,
+    http_connections_per_address: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=MAX_CONNECTIONS,
+            help="Most of one address; those of server.trusted_proxies are not held to it.",
+            show_default=f"one in {HTTP_ADDRESSES} of all",
+        ),
+    ] = None,
 ) -> int:
     """Run the server until it is interrupted.
 
@@ -170,6 +192,8 @@ def serve(
         demo=not no_demo,
         ready_file=ready_file,
         file_roots=file_root,
+        http_connections=http_connections,
+        http_connections_per_address=http_connections_per_address,
     )
     from openstreamer import footprint
 
@@ -180,7 +204,13 @@ def serve(
 
 
 @app.command()
-def check(data_dir: DataDir = None, http: Http = None, rtmp: Rtmp = None, config: ConfigFile = None) -> int:
+def check(
+    data_dir: DataDir = None,
+    http: Http = None,
+    rtmp: Rtmp = None,
+    config: ConfigFile = None,
+    http_connections: HttpConnections = None,
+) -> int:
     """Say what works on this machine, and what does not and why.
 
     Exit status 0 when everything does, 1 when something does not. Changes nothing.
@@ -188,7 +218,9 @@ def check(data_dir: DataDir = None, http: Http = None, rtmp: Rtmp = None, config
     from openstreamer.check import Finding, run_checks
 
     try:
-        settings = load_settings(config_file=config, data_dir=data_dir, http=http, rtmp=rtmp)
+        settings = load_settings(
+            config_file=config, data_dir=data_dir, http=http, rtmp=rtmp, http_connections=http_connections
+        )
         findings = list(run_checks(settings))
     except ConfigError as err:
         if err.code == "INVALID_OPTION":

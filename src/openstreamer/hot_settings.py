@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from openstreamer.access.proxies import TrustedProxies
 from openstreamer.config.models import GlobalConfig
 from openstreamer.config.notices import waiting_for_restart
 from openstreamer.listen.http.media import MediaApp
@@ -37,11 +38,15 @@ class HotSettings:
         media: MediaApp,
         certificate: Certificate | None,
         opener: SourceOpener,
+        proxies: TrustedProxies,
     ) -> None:
         self._started_with = started_with
         self._media = media
         self._certificate = certificate
         self._opener = opener
+        self._proxies = proxies
+        self._trusted = started_with.server.trusted_proxies
+        proxies.use(self._trusted)
         self._cors = started_with.server.cors
         media.use_cors(MediaCors(self._cors))
 
@@ -50,6 +55,9 @@ class HotSettings:
         if config.server.cors != self._cors:
             self._cors = config.server.cors
             self._media.use_cors(MediaCors(self._cors))
+        if config.server.trusted_proxies != self._trusted:
+            self._trusted = config.server.trusted_proxies
+            self._proxies.use(self._trusted)
         self._opener.ingestor = config.ingestor
         tls = config.server.tls
         if self._certificate is not None and tls.cert:

@@ -1,6 +1,7 @@
 """Bootstrap settings: flags before environment before file before defaults."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,19 @@ def test_the_bound_of_all_media_is_a_number_of_bytes_above_zero() -> None:
     assert load_settings(environ={variable: "1073741824"}).media_memory_max_bytes == 1 << 30
     with pytest.raises(ConfigError, match="media_memory_max_bytes"):
         load_settings(environ={variable: "0"})
+
+
+@pytest.mark.parametrize("name", ["http_connections", "http_connections_per_address"])
+def test_the_most_connections_are_a_number_above_zero(name: str, tmp_path: Path) -> None:
+    variable = f"OPENSTREAMER_{name.upper()}"
+    assert getattr(load_settings(environ={}), name) is None
+    assert getattr(load_settings(environ={variable: "100"}), name) == 100
+    option: dict[str, Any] = {name: 7}
+    assert getattr(load_settings(environ={variable: "100"}, **option), name) == 7
+    assert getattr(load_settings(environ={}, config_file=_file(tmp_path, f"{name}: 20000\n")), name) == 20_000
+    for wrong in ("0", "-1", "many", "1000001"):
+        with pytest.raises(ConfigError, match=f"the environment: {name}"):
+            load_settings(environ={variable: wrong})
 
 
 def test_files_may_be_read_where_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,9 +145,11 @@ class Behaviours:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any, *, tls: Any = None, **limits: Any) -> AsyncIterator[HttpListener]:
+async def serving(
+    app: Any, *, tls: Any = None, proxies: Any = None, **limits: Any
+) -> AsyncIterator[HttpListener]:
     """A listener on a free loopback port."""
-    async with HttpListener(app, "127.0.0.1", 0, HttpLimits(**limits), tls) as listener:
+    async with HttpListener(app, "127.0.0.1", 0, HttpLimits(**limits), tls, proxies) as listener:
         yield listener
 
 

@@ -61,6 +61,12 @@ def _within(address: IpAddress, networks: Sequence[IpNetwork]) -> bool:
     return any(address in network for network in networks if network.version == address.version)
 
 
+def is_within(address: str, networks: Sequence[IpNetwork]) -> bool:
+    """Whether ``address`` is one, and in one of ``networks``."""
+    parsed = parse_address(address)
+    return parsed is not None and _within(parsed, networks)
+
+
 def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[IpNetwork]) -> str:
     """The address that limits and logs count: the peer, or behind trusted proxies the nearest hop that is
     not one of them. What an untrusted peer claims is ignored.

@@ -23,6 +23,7 @@ DEFAULT_CONFIG_FILE: Final = "config.yaml"  # read when it is there
 DEFAULT_DATA_DIR: Final = "data"
 DATABASE_FILE: Final = "openstreamer.db"
 MAX_CONFIG_FILE_BYTES: Final = 1 << 20
+MAX_CONNECTIONS: Final = 1_000_000  # more than a process can open files on any Linux as it comes
 ENVIRONMENT_PREFIX: Final = "OPENSTREAMER_"
 
 _MOUNT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -40,7 +41,10 @@ class _BootstrapDocument(ConfigModel):
     rtmp: str | None = None
     log_level: LogLevel | None = None
     log_format: LogFormat | None = None
-    media_memory_max_bytes: int | None = Field(default=None, ge=1, strict=False)  # a text in the environment
+    # Numbers are text in the environment.
+    media_memory_max_bytes: int | None = Field(default=None, ge=1, strict=False)
+    http_connections: int | None = Field(default=None, ge=1, le=MAX_CONNECTIONS, strict=False)
+    http_connections_per_address: int | None = Field(default=None, ge=1, le=MAX_CONNECTIONS, strict=False)
     file_roots: dict[str, str] | None = None
 
     @field_validator("file_roots", mode="before")
@@ -72,7 +76,8 @@ class _BootstrapDocument(ConfigModel):
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
     """How the server is started. ``None`` in an address or log field: the stored configuration decides; as
-    ``media_memory_max_bytes``, which all streams together may hold: the machine decides."""
+    ``media_memory_max_bytes``, which all streams together may hold: the machine decides; as the most HTTP
+    connections: the defaults of the listener hold."""
 
     data_dir: Path = Path(DEFAULT_DATA_DIR)
     database_url: str | None = field(default=None, repr=False)
@@ -81,6 +86,8 @@ class ServeSettings:
     log_level: LogLevel | None = None
     log_format: LogFormat | None = None
     media_memory_max_bytes: int | None = None
+    http_connections: int | None = None
+    http_connections_per_address: int | None = None
     demo: bool = True
     ready_file: Path | None = None
     config_file: Path | None = None
@@ -129,6 +136,8 @@ def load_settings(
     demo: bool = True,
     ready_file: Path | None = None,
     file_roots: Sequence[str] | None = None,
+    http_connections: int | None = None,
+    http_connections_per_address: int | None = None,
 ) -> ServeSettings:
     """Settings from all places; the arguments are the command line's, None where it is silent.
 
@@ -141,6 +150,8 @@ def load_settings(
         "http": http,
         "rtmp": rtmp,
         "file_roots": list(file_roots) if file_roots else None,
+        "http_connections": http_connections,
+        "http_connections_per_address": http_connections_per_address,
     }
     options = {f"--{key}": value for key, value in flags.items()}
     settings = ServeSettings(config_file=path, demo=demo, ready_file=ready_file)

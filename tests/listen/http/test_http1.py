@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from openstreamer.access.proxies import TrustedProxies
 from openstreamer.listen.http.limits import HttpLimits
 from openstreamer.stream.tasks import cancel_and_wait, spawn
 from tests.support.http import BIG_BODY, WITHIN_S, Behaviours, connected, serving
@@ -453,6 +454,40 @@ async def test_one_address_cannot_take_all_requests_there_may_be(app: Behaviours
         await first.answer()
         second.get("/small")
         assert (await second.answer()).status == 200
+
+
+async def test_behind_a_trusted_proxy_its_clients_are_counted(app: Behaviours) -> None:
+    proxies = TrustedProxies(["127.0.0.0/8"])
+    async with (
+        serving(app, proxies=proxies, max_requests_in_flight_per_address=1) as listener,
+        connected(listener) as first,
+        connected(listener) as second,
+    ):
+        first.get("/wait", "X-Forwarded-For: 203.0.113.1")
+        await app.entered.wait()
+        second.get("/small", "X-Forwarded-For: 198.51.100.9, 203.0.113.1")
+        answer = await second.answer()
+        assert answer.status == 503
+        assert b"1 requests of this address are running" in answer.body
+        for told in (("X-Forwarded-For: 203.0.113.2",), ("X-Forwarded-For: 203.0.113.1, 203.0.113.2",), ()):
+            second.get("/small", *told)
+            assert (await second.answer()).status == 200
+        app.release.set()
+        await first.answer()
+
+
+async def test_what_others_claim_to_forward_for_is_not_counted(app: Behaviours) -> None:
+    async with (
+        serving(app, max_requests_in_flight_per_address=1) as listener,
+        connected(listener) as first,
+        connected(listener) as second,
+    ):
+        first.get("/wait", "X-Forwarded-For: 203.0.113.1")
+        await app.entered.wait()
+        second.get("/small", "X-Forwarded-For: 203.0.113.2")
+        assert (await second.answer()).status == 503
+        app.release.set()
+        await first.answer()
 
 
 def test_the_sweep_is_finer_than_the_shortest_deadline() -> None:

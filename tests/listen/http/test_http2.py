@@ -8,6 +8,7 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
+from openstreamer.access.proxies import TrustedProxies
 from tests.support.http import BIG_BODY, WITHIN_S, Behaviours, curl, serving
 from tests.support.http2 import connected2
 from tests.support.waiting import until
@@ -146,6 +147,16 @@ async def test_a_reset_stream_frees_its_request(app: Behaviours, path: str) -> N
         async with asyncio.timeout(WITHIN_S):
             await app.gone.wait()
         assert (await client.answer(client.request("/small"))).body == b"small"
+
+
+async def test_behind_a_trusted_proxy_its_clients_are_counted(app: Behaviours) -> None:
+    proxies = TrustedProxies(["127.0.0.1"])
+    async with serving(app, proxies=proxies, max_requests_in_flight_per_address=0) as listener:
+        url = f"http://{listener.bound}/small"
+        told = ("-H", "X-Forwarded-For: 203.0.113.1")
+        _, body = await curl("--http2-prior-knowledge", *told, url)
+        assert json.loads(body)["error"]["code"] == "OVERLOADED"
+        assert await curl("--http2-prior-knowledge", url) == (0, b"small")
 
 
 async def test_a_client_that_leaves_frees_all_its_requests(app: Behaviours) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import json
 import socket
 import ssl
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from openstreamer.access.proxies import TrustedProxies
 from openstreamer.listen.http.listener import HttpListener
 from openstreamer.listen.http.tls import tls_context
 from openstreamer.listen.sockets import listening_socket
@@ -71,7 +73,10 @@ async def test_more_connections_of_one_address_than_allowed_are_turned_away(app:
             fourth.get("/small")
             assert (await fourth.answer()).status == 200
             async with connected(listener) as fifth:
-                assert (await fifth.closed())[:12] == b"HTTP/1.1 503"
+                turned_away = await fifth.answer()
+                assert turned_away.status == 503
+                assert b"of one address: 2 are open" in turned_away.body
+                assert json.loads(turned_away.body)["error"]["code"] == "TOO_MANY_CONNECTIONS"
 
 
 def accept_from(listener: HttpListener, *addresses: str) -> None:
@@ -90,6 +95,21 @@ async def test_addresses_of_one_ipv6_host_count_as_one(app: Behaviours) -> None:
         assert listener.statistics.refused["too many connections of one address"] == 1
 
 
+async def test_a_trusted_proxy_is_bounded_by_the_total_only(app: Behaviours) -> None:
+    proxies = TrustedProxies(["192.0.2.0/24"])
+    async with serving(app, proxies=proxies, max_connections=5, max_connections_per_address=1) as listener:
+        accept_from(listener, "192.0.2.1", "192.0.2.1", "192.0.2.2", "198.51.100.1", "198.51.100.1")
+        assert listener.statistics.accepted == 4
+        assert listener.statistics.refused == {"too many connections of one address": 1}
+        proxies.use(())  # what is open is given back as it was counted
+        accept_from(listener, "192.0.2.1", "192.0.2.9")
+        assert listener.statistics.accepted == 5
+        assert listener.statistics.refused["too many connections"] == 1
+        assert await until(lambda: listener.statistics.open_connections == 0)
+        accept_from(listener, "192.0.2.1", "192.0.2.1")
+        assert listener.statistics.refused["too many connections of one address"] == 2
+
+
 @pytest.mark.parametrize("turns", range(6))
 async def test_closing_in_the_moment_of_an_accept_leaves_nothing_open(app: Behaviours, turns: int) -> None:
     async with serving(app) as listener:
@@ -106,7 +126,10 @@ async def test_more_connections_than_allowed_are_turned_away(app: Behaviours) ->
         first.get("/small")
         await first.answer()
         async with connected(listener) as second:
-            assert (await second.closed())[:12] == b"HTTP/1.1 503"
+            turned_away = await second.answer()
+            assert turned_away.status == 503
+            assert b"too many connections: 1 are open" in turned_away.body
+            assert await second.closed() == b""
         assert listener.statistics.refused["too many connections"] == 1
 
 

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fuzz import fuzz_http1
+from openstreamer.access.proxies import TrustedProxies
 from openstreamer.listen.http.asgi import Receive, Scope, Send
 from openstreamer.listen.http.limits import HttpLimits
 from openstreamer.listen.http.media import MediaApp
@@ -241,3 +242,17 @@ async def test_requests_are_counted_once_and_refused_when_too_many_run() -> None
         client.send(b"GET /news/video_1.m4s HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await client.answer()).status == 503
         assert (app.plain_answers, listener.statistics.requests) == (0, 1)
+
+
+async def test_behind_a_trusted_proxy_the_client_is_counted() -> None:
+    app = Counted(plain=True)
+    proxies = TrustedProxies(["127.0.0.1"])
+    async with (
+        serving(app, proxies=proxies, max_requests_in_flight_per_address=0) as listener,
+        connected(listener) as client,
+    ):
+        client.get("/news/video_1.m4s", "X-Forwarded-For: 203.0.113.1")
+        assert (await client.answer()).status == 503
+        client.get("/news/video_1.m4s")
+        assert (await client.answer()).status == 200
+    assert app.plain_answers == 1

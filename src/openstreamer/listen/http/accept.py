@@ -14,21 +14,20 @@ from collections.abc import Callable
 
 import structlog
 
-from openstreamer.access.failures import limiter_key
+from openstreamer.listen.http.asgi import error_body
 from openstreamer.listen.http.connection import Address, Connection, Endpoint, as_transport
 from openstreamer.listen.http.http1 import Http1Connection
 from openstreamer.listen.http.http2 import Http2Connection
-from openstreamer.listen.http.service import Service
+from openstreamer.listen.http.limits import HttpLimits
+from openstreamer.listen.http.service import TOO_MANY, TOO_MANY_OF_ADDRESS, Service
 from openstreamer.stream.tasks import cancel_and_wait, spawn
 from openstreamer.wire.http2_frames import PREFACE
 
 logger = structlog.get_logger(__name__)
 
 ACCEPTS_PER_WAKE = 64  # then the loop gets its turn
+DISCARDED_BYTES = 65_536
 RETRY_ACCEPT_S = 0.5  # when the process has no file descriptor left
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-)
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
@@ -92,12 +91,10 @@ class Acceptor:
 
     def _admit(self, sock: socket.socket, peer: Address) -> None:
         context = self._context()
-        group = limiter_key(peer[0])
-        if self._service.admit(group):
-            if context is None:
-                with contextlib.suppress(OSError):
-                    sock.setblocking(False)
-                    sock.send(_BUSY)
+        group = self._service.group_of_peer(peer[0])
+        if reason := self._service.admit(group):
+            if context is None:  # else there would have to be a handshake first
+                _turn_away(sock, self._service.limits, reason)
             sock.close()
             return
         sock.setblocking(False)
@@ -169,3 +166,22 @@ class Incoming(Connection):
 def _shown(address: tuple[str, int]) -> Address:
     """An IPv4 client of a socket for both families shows as IPv4."""
     return address[0].removeprefix("::ffff:"), address[1]
+
+
+def _turn_away(sock: socket.socket, limits: HttpLimits, reason: str) -> None:
+    """Say why, before anything is allocated; nothing is waited for."""
+    details = {
+        TOO_MANY: f": {limits.max_connections} are open, the most that may (http_connections)",
+        TOO_MANY_OF_ADDRESS: f": {limits.max_connections_per_address} are open, the most that one may "
+        "(http_connections_per_address)",
+    }
+    code = "TOO_MANY_CONNECTIONS" if reason in details else "BUSY"
+    body = error_body(code, reason + details.get(reason, ""))
+    head = (
+        b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"
+        b"retry-after: 1\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+    )
+    with contextlib.suppress(OSError):
+        sock.setblocking(False)
+        sock.send(head + body)
+        sock.recv(DISCARDED_BYTES)  # closing with unread bytes resets, which may destroy the answer

@@ -25,7 +25,7 @@ class Endpoint:
         self._service: Service | None = service
         self.peer = peer
         self.local = local
-        self.group = group  # under which the listener counts the peer
+        self.group = group  # under which the listener counts the peer; empty for a proxy that is trusted
         self.tls = tls
 
     def release(self) -> None:

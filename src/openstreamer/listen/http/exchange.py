@@ -11,7 +11,6 @@ import structlog
 
 from openstreamer.listen.http.asgi import (
     RESPONSE_EXTENSION,
-    App,
     Buffer,
     Header,
     Message,
@@ -49,9 +48,11 @@ class Exchange(ABC):
     _task: asyncio.Task[None] | None = None
     _cancel_on_disconnect = False
 
-    def __init__(self, connection: Connection, app: App, scope: Scope, *, body_ended: bool) -> None:
+    def __init__(self, connection: Connection, scope: Scope, *, body_ended: bool) -> None:
+        service, endpoint = connection.service, connection.endpoint
         self.connection = connection
-        self.app = app
+        self.group = endpoint.group or service.group_of_request(endpoint, scope["headers"])
+        self.app = service.app_for_request(self.group)
         self.scope = scope
         self.body_ended = body_ended
         self.bodiless = scope["method"] == "HEAD"
@@ -63,7 +64,7 @@ class Exchange(ABC):
         connection = self.connection
         service = connection.service
         start = service.start_at_once if self.starts_at_once and service.starts_at_once else service.start
-        task = start(self._run(), name="http/request", group=connection.endpoint.group)
+        task = start(self._run(), name="http/request", group=self.group)
         if not (self.complete or self.disconnected):
             self._task = task
 

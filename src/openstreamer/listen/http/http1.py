@@ -115,7 +115,10 @@ class Http1Connection(Connection):
             return False
         request = self._plain.read(data, self.piece_bytes)
         try:
-            answer = service.answer(self.endpoint.group, request) if request is not None else None
+            if request is None:
+                return False
+            group = self.endpoint.group or service.group_of_request(self.endpoint, request.headers)
+            answer = service.answer(group, request)
             if answer is None:
                 return False
             status, headers, chunks, length = answer
@@ -386,8 +389,7 @@ class Http1Exchange(Exchange):
     _chunked = False
 
     def __init__(self, connection: Http1Connection, scope: dict[str, object], *, keep_alive: bool) -> None:
-        app = connection.service.app_for_request(connection.endpoint.group)
-        super().__init__(connection, app, scope, body_ended=False)
+        super().__init__(connection, scope, body_ended=False)
         self.keep_alive = keep_alive and scope["http_version"] == "1.1"
 
     def _head(self, status: int, headers: Sequence[Header]) -> bytes:

@@ -177,8 +177,7 @@ class Http2Exchange(Exchange):
     def __init__(
         self, connection: Http2Connection, stream_id: int, scope: dict[str, Any], *, body_ended: bool
     ) -> None:
-        app = connection.service.app_for_request(connection.endpoint.group)
-        super().__init__(connection, app, scope, body_ended=body_ended)
+        super().__init__(connection, scope, body_ended=body_ended)
         self._stream_id = stream_id
 
     async def _run(self) -> None:

@@ -3,15 +3,18 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from openstreamer.config.defaults import HTTP_ADDRESSES, HTTP_CONNECTIONS
+
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
     """Every bound of the listener.
 
     Attributes:
-        max_connections, max_connections_per_address: open connections; more are refused when accepted.
+        max_connections, max_connections_per_address: open connections; more are answered 503 when accepted.
+            A trusted proxy is bounded by the first only.
         max_requests_in_flight, max_requests_in_flight_per_address: running requests of all connections; more
-            are answered 503.
+            are answered 503. Behind a trusted proxy the address is that of its client.
         header_deadline_s: from the first byte (or the accept) to a complete request head or TLS handshake.
         idle_timeout_s: a kept-alive connection without a request.
         body_deadline_s: a request body that is wanted and of which nothing arrives.
@@ -23,10 +26,10 @@ class HttpLimits:
         write_buffer_bytes: unsent bytes that one connection may copy before its response waits.
     """
 
-    max_connections: int = 4096
-    max_connections_per_address: int = 512
-    max_requests_in_flight: int = 8192
-    max_requests_in_flight_per_address: int = 2048
+    max_connections: int = HTTP_CONNECTIONS
+    max_connections_per_address: int = HTTP_CONNECTIONS // HTTP_ADDRESSES
+    max_requests_in_flight: int = 2 * HTTP_CONNECTIONS
+    max_requests_in_flight_per_address: int = 4 * (HTTP_CONNECTIONS // HTTP_ADDRESSES)
     header_deadline_s: float = 10.0
     idle_timeout_s: float = 75.0
     body_deadline_s: float = 30.0
@@ -37,6 +40,19 @@ class HttpLimits:
     max_concurrent_streams: int = 128
     max_websocket_message_bytes: int = 1 << 20
     write_buffer_bytes: int = 128 * 1024
+
+    @classmethod
+    def of_connections(cls, total: int | None, per_address: int | None) -> "HttpLimits":
+        """The limits for so many connections, requests in proportion; None takes the default, which for one
+        address is a share of the total."""
+        total = total or HTTP_CONNECTIONS
+        per_address = per_address or max(1, total // HTTP_ADDRESSES)
+        return cls(
+            max_connections=total,
+            max_connections_per_address=per_address,
+            max_requests_in_flight=2 * total,
+            max_requests_in_flight_per_address=4 * per_address,
+        )
 
     def sweep_interval_s(self) -> float:
         """How often deadlines are looked at: an eighth of the shortest one, at most a second."""

@@ -6,6 +6,7 @@ import ssl
 
 import structlog
 
+from openstreamer.access.proxies import TrustedProxies
 from openstreamer.listen.http.accept import Acceptor
 from openstreamer.listen.http.asgi import App
 from openstreamer.listen.http.connection import Address
@@ -29,6 +30,7 @@ class HttpListener:
         host: an address or name; empty for every address of both families.
         port: 0 picks a free one, see ``bound``.
         ssl_context: serves TLS on this port; HTTP/2 is chosen by ALPN then, else by its preface.
+        proxies: peers that are counted by whom they forward for.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class HttpListener:
         port: int,
         limits: HttpLimits | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self._app = app
         self._host = host
         self._port = port
         self._limits = limits or HttpLimits()
         self._ssl_context = ssl_context
+        self._proxies = proxies
         self._service: Service | None = None
         self._acceptor: Acceptor | None = None
         self._address: Address = ("", 0)
@@ -55,7 +59,7 @@ class HttpListener:
         Raises:
             ConfigError: the address cannot be resolved or bound.
         """
-        self._service = Service(self._app, self._limits)
+        self._service = Service(self._app, self._limits, self._proxies)
         self._listen(self._host, self._port)
         self._sweeper = spawn(self._sweep(self._service), name="http/sweep")
         return self

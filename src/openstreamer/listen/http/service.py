@@ -3,21 +3,30 @@
 import asyncio
 import functools
 from collections import Counter
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Iterable
 from email.utils import formatdate
 from typing import Any
 
-from openstreamer.listen.http.asgi import App, Receive, Scope, Send, respond_error
-from openstreamer.listen.http.connection import Connection
+from openstreamer.access.failures import limiter_key
+from openstreamer.access.proxies import TrustedProxies
+from openstreamer.listen.http.asgi import App, Header, Receive, Scope, Send, respond_error
+from openstreamer.listen.http.connection import Connection, Endpoint
 from openstreamer.listen.http.limits import HttpLimits, HttpStatistics
 from openstreamer.listen.http.plain import PlainAnswer, PlainApp, PlainGet
 from openstreamer.stream.tasks import spawn
 
+TOO_MANY = "too many connections"
+TOO_MANY_OF_ADDRESS = "too many connections of one address"
+
 
 class Service:
-    """Shared state of a listener's connections; lives on one event loop."""
+    """Shared state of a listener's connections; lives on one event loop.
 
-    def __init__(self, app: App, limits: HttpLimits) -> None:
+    Peers are counted in groups: an IPv6 host has a whole /64 of addresses to choose from. The group of nobody
+    in particular, a trusted proxy and those of whom it tells nothing, is empty, and has no bound of its own.
+    """
+
+    def __init__(self, app: App, limits: HttpLimits, proxies: TrustedProxies | None = None) -> None:
         self.limits = limits
         self.statistics = HttpStatistics()
         self.connections: set[Connection] = set()
@@ -28,7 +37,7 @@ class Service:
         self.starts_at_once = bool(getattr(app, "starts_at_once", False))
         self._app = app
         self._answer: PlainApp | None = getattr(app, "answer", None)
-        # By group: an IPv6 host has a whole /64 of addresses to choose from.
+        self._proxies = proxies or TrustedProxies()
         self._connections_of: Counter[str] = Counter()
         self._requests_of: Counter[str] = Counter()
         self._empty = asyncio.Event()
@@ -39,6 +48,17 @@ class Service:
         """Keep the Date header (RFC 9110 6.6.1); called about once a second."""
         self.date = formatdate(usegmt=True).encode()
 
+    def group_of_peer(self, address: str) -> str:
+        """Under what the connections of a peer are counted."""
+        return "" if self._proxies.covers(address) else limiter_key(address)
+
+    def group_of_request(self, endpoint: Endpoint, headers: Iterable[Header]) -> str:
+        """Under what a request with these headers is counted: behind a trusted proxy that is its client."""
+        if endpoint.group:
+            return endpoint.group
+        forwarded_for = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+        return self._proxies.client_key(endpoint.peer[0], forwarded_for)
+
     def admit(self, group: str) -> str:
         """Count a new connection of ``group``; returns why it is refused, or an empty string."""
         statistics, limits = self.statistics, self.limits
@@ -46,9 +66,9 @@ class Service:
         if self.draining:
             reason = "shutting down"
         elif statistics.open_connections >= limits.max_connections:
-            reason = "too many connections"
-        elif self._connections_of[group] >= limits.max_connections_per_address:
-            reason = "too many connections of one address"
+            reason = TOO_MANY
+        elif group and self._connections_of[group] >= limits.max_connections_per_address:
+            reason = TOO_MANY_OF_ADDRESS
         if reason:
             statistics.refused[reason] += 1
             return reason
@@ -77,10 +97,11 @@ class Service:
         statistics.requests += 1
         if statistics.requests_in_flight >= limits.max_requests_in_flight:
             statistics.refused["too many requests"] += 1
-            return _overloaded
-        if self._requests_of[group] >= limits.max_requests_in_flight_per_address:
+            return _Overloaded(f"{limits.max_requests_in_flight} requests are running, the most that may")
+        if self._is_busy(group):
             statistics.refused["too many requests of one address"] += 1
-            return _overloaded
+            most = limits.max_requests_in_flight_per_address
+            return _Overloaded(f"{most} requests of this address are running, the most that may")
         return self._app
 
     def answer(self, group: str, request: PlainGet) -> PlainAnswer | None:
@@ -92,11 +113,14 @@ class Service:
             or statistics.requests_in_flight >= limits.max_requests_in_flight
         ):
             return None
-        if self._requests_of[group] >= limits.max_requests_in_flight_per_address:
+        if self._is_busy(group):
             return None
         answer = self._answer(request)
         statistics.requests += answer is not None
         return answer
+
+    def _is_busy(self, group: str) -> bool:
+        return bool(group) and self._requests_of[group] >= self.limits.max_requests_in_flight_per_address
 
     def start(self, coroutine: Coroutine[Any, Any, None], *, name: str, group: str) -> "asyncio.Task[None]":
         """Run a request; the service owns its task."""
@@ -152,7 +176,11 @@ class _Begun:
             return
 
 
-async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:
-    await respond_error(
-        scope, send, 503, "OVERLOADED", "too many requests are running", [(b"retry-after", b"1")]
-    )
+class _Overloaded:
+    """The application that says which bound was met."""
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await respond_error(scope, send, 503, "OVERLOADED", self._message, [(b"retry-after", b"1")])

@@ -38,6 +38,7 @@ class WebSocketConnection(Connection):
         super().__init__(service, endpoint)
         self._protocol = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
         self._scope: dict[str, Any] = {**scope, "type": "websocket"}
+        self._group = service.group_of_request(endpoint, scope["headers"])
         self._scope["scheme"] = "wss" if endpoint.tls else "ws"
         del self._scope["method"]
         self._queue: deque[Message] = deque()
@@ -65,7 +66,7 @@ class WebSocketConnection(Connection):
                 self._scope["subprotocols"] = event.subprotocols
         self._queue.append({"type": "websocket.connect"})
         self.deadline_s = self.now_s() + PING_INTERVAL_S
-        self.service.start(self._run(), name="http/websocket", group=self.endpoint.group)
+        self.service.start(self._run(), name="http/websocket", group=self._group)
         if rest:
             self.data_received(rest)
 
@@ -78,7 +79,7 @@ class WebSocketConnection(Connection):
         self.close("protocol error")
 
     async def _run(self) -> None:
-        app = self.service.app_for_request(self.endpoint.group)
+        app = self.service.app_for_request(self._group)
         try:
             await app(self._scope, self.receive, self.send)
         except asyncio.CancelledError:
