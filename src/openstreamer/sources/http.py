@@ -120,7 +120,7 @@ class HttpSource:
             received_bytes=self._response.connection.received_bytes,
             received_packets=counted.packets,
             lost_packets=counted.lost_packets,
-            dropped_frames=counted.dropped_frames + counted.malformed,
+            dropped_frames=counted.dropped_frames,
             malformed=counted.malformed,
         )
 
