@@ -156,7 +156,7 @@ RTMP = {
     "acknowledge every byte, and deaf": TOO_LONG,
     "chunks of one byte": f"{BROKEN}|{TOO_LONG}",
     "messages of 16 MB": f"{BROKEN}RTMP: a message of type 9 with 16777215 bytes",
-    "pictures of 7 MB": TOO_LONG,
+    "pictures of 7 MB": f"access units are damaged|{TOO_LONG}",
     "60 messages at once": BROKEN,
     "10^5 chunk streams": f"{BROKEN}RTMP: more than 64 chunk streams",
     "empty messages": f"{BROKEN}RTMP: .* messages without a body",
@@ -208,8 +208,8 @@ GROWTH_KB = {
     "FLV: tags of 11 MB": 44 << 10,
     "pictures of 7 MB": 30 << 10,
     "a moov of 60 MB": 72 << 10,  # the table of a film of half a day
-    "segments without end": 48 << 10,  # 32 MB of frames may wait for their time
-    "packed audio: frames at full speed": 48 << 10,  # the same, in many small ones
+    "segments without end": 36 << 10,  # 32 MB of frames may wait for their time
+    "packed audio: frames at full speed": 36 << 10,  # the same, in many small ones
     "an endless PES packet": 28 << 10,  # 8 MB in pieces of 184 bytes
 }
 

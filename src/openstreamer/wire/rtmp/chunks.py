@@ -30,6 +30,7 @@ _MAX_PLAUSIBLE_STEP_MS = 60_000
 # sends nothing else would take a core for 350 kB/s.
 _BYTES_PER_EMPTY_MESSAGE = 64
 
+_FORGOTTEN_BYTES = 64 << 10  # what was read is not kept while a large message, a copy of it, is handled
 _CONTROL_LIMIT_BYTES = 256
 _CONTROL_TYPES = range(MessageType.SET_CHUNK_SIZE, MessageType.SET_PEER_BANDWIDTH + 1)
 
@@ -103,9 +104,8 @@ class ChunkReader:
         """Take received bytes; then ask for :meth:`next_message` until there is none."""
         pending = self._pending
         if self.has_more:
-            self._consumed_bytes += self._position
-            self._data = self._data[self._position :] + data
-            self._position = 0
+            self._forget_read()
+            self._data += data
             return
         self._drop_data()
         if not pending:
@@ -131,12 +131,19 @@ class ChunkReader:
                 self._drop_data()
                 raise
             if message is not None:
+                if self._position >= _FORGOTTEN_BYTES:
+                    self._forget_read()
                 return message
             if self._position == position:
                 self._pending += memoryview(data)[position:]
                 break
         self._drop_data()
         return None
+
+    def _forget_read(self) -> None:
+        self._consumed_bytes += self._position
+        self._data = self._data[self._position :]
+        self._position = 0
 
     def _drop_data(self) -> None:
         self._consumed_bytes += self._position
