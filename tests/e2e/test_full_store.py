@@ -1,5 +1,6 @@
 """A full disk under the store: changes are refused with words, nothing is lost, and streams go on."""
 
+import os
 from pathlib import Path
 
 import httpx
@@ -49,3 +50,20 @@ def test_a_full_disk_refuses_changes_and_loses_nothing(tmp_path: Path) -> None:
         records = {record["code"]: record for record in server.get("/streams").json()["data"]}
         assert set(records) == codes
         assert records["news"]["name"] == "Before"
+
+
+def test_a_server_starts_on_a_full_disk_and_goes_on_the_air(tmp_path: Path) -> None:
+    data_dir = tmp_path / "server"
+    with small_disk(data_dir / "store") as disk, running_server(data_dir, "--no-demo") as server:
+        server.put_stream("bars", inputs=[{"url": "test://"}])
+        server.stop()
+        disk.fill(os.getpid())  # the server inherits its limits
+        try:
+            server.start()
+            server.wait_for_status("bars", "active")
+            assert post(server, "more").json()["error"]["code"].startswith("STORE_")
+            assert [record["code"] for record in server.get("/streams").json()["data"]] == ["bars"]
+            disk.empty(server.pid)
+            until(lambda: post(server, "after").status_code in (200, 201), "changes are stored again")
+        finally:
+            disk.empty(os.getpid())

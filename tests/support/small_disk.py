@@ -37,7 +37,7 @@ class SmallDisk:
     def empty(self, pid: int) -> None:
         """Give the space back."""
         if self._mounted:
-            self._filling.unlink()
+            self._filling.unlink(missing_ok=True)
         else:
             unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
             resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)

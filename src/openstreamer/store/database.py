@@ -1,5 +1,6 @@
 """Opening the database, and the words for everything that can be wrong with it."""
 
+import errno
 import os
 import re
 import sqlite3
@@ -14,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from openstreamer.media.errors import StoreError
+from openstreamer.store.full_disk import Sharing, lacks_room, room_wanted
 
 BUSY_TIMEOUT_MS: Final = 5_000  # another process (export, import, user add) may hold the write lock
 POOL_CONNECTIONS: Final = 4  # each SQLite connection is a thread
@@ -50,12 +52,14 @@ def locate(url_or_path: str | os.PathLike[str]) -> Location:
     raise StoreError(message, code="STORE_URL")
 
 
-def create_engine(location: Location, *, max_bytes: int) -> AsyncEngine:
-    """An engine on ``location``; nothing is opened yet."""
+def create_engine(location: Location, *, max_bytes: int, sharing: Sharing) -> AsyncEngine:
+    """An engine on ``location``; nothing is opened yet. One that begins ``alone`` never has two connections,
+    of which each would lock the other out."""
     if location.path is None:
         return create_async_engine(location.url, pool_size=POOL_CONNECTIONS, pool_pre_ping=True)
-    engine = create_async_engine(location.url, pool_size=POOL_CONNECTIONS, max_overflow=0)
-    _configure_sqlite(engine, max_pages=max(max_bytes // PAGE_BYTES, 64))
+    connections = 1 if sharing.alone else POOL_CONNECTIONS
+    engine = create_async_engine(location.url, pool_size=connections, max_overflow=0)
+    _configure_sqlite(engine, max_pages=max(max_bytes // PAGE_BYTES, 64), sharing=sharing)
     return engine
 
 
@@ -74,6 +78,8 @@ def prepare_directory(path: Path) -> None:
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
     except OSError as err:
+        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(room_wanted(path), code="STORE_FULL") from err
         message = f"{path} cannot be opened for writing: {err.strerror}. {_check_owner(path)}"
         raise StoreError(message, code="STORE_UNWRITABLE") from err
 
@@ -126,11 +132,17 @@ def translated(location: Location) -> Iterator[None]:
     try:
         yield
     except DBAPIError as err:
-        raise _store_error(location, str(err.orig)) from err
+        raise _store_error(location, _reason(location, err.orig)) from err
     except SQLAlchemyError as err:
         raise _store_error(location, type(err).__name__) from err
     except (OSError, sqlite3.Error) as err:  # OSError: the PostgreSQL server cannot be reached
-        raise _store_error(location, str(err)) from err
+        raise _store_error(location, _reason(location, err)) from err
+
+
+def _reason(location: Location, err: BaseException | None) -> str:
+    if location.path is not None and lacks_room(err, location.path):
+        return "database or disk is full"
+    return str(err)
 
 
 def verify_integrity(connection: Connection) -> None:
@@ -140,7 +152,7 @@ def verify_integrity(connection: Connection) -> None:
         raise sqlite3.DatabaseError(f"database disk image is malformed: {problem}")
 
 
-def _configure_sqlite(engine: AsyncEngine, *, max_pages: int) -> None:
+def _configure_sqlite(engine: AsyncEngine, *, max_pages: int, sharing: Sharing) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
         # Python's sqlite3 would begin transactions behind our back, and not before DDL.
@@ -149,6 +161,7 @@ def _configure_sqlite(engine: AsyncEngine, *, max_pages: int) -> None:
         connection.driver_connection.text_factory = text_or_bytes
         cursor = connection.cursor()
         for pragma in (
+            f"locking_mode = {'EXCLUSIVE' if sharing.alone else 'NORMAL'}",
             f"busy_timeout = {BUSY_TIMEOUT_MS}",
             "foreign_keys = ON",
             "synchronous = FULL",  # a change is on the disk before it is answered
@@ -193,7 +206,7 @@ def _store_error(location: Location, reason: str) -> StoreError:
             code="STORE_CORRUPT",
         )
     if "full" in lowered:
-        return StoreError(f"no space for {shown}: nothing was changed; free some space", code="STORE_FULL")
+        return StoreError(room_wanted(location.path), code="STORE_FULL")
     if "unable to open" in lowered or "readonly" in lowered or "permission" in lowered:
         return StoreError(
             f"{shown} cannot be written ({reason}). {_check_owner(location.path)}", code="STORE_UNWRITABLE"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
 from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from openstreamer.config.base import check_document
 from openstreamer.config.codes import (
@@ -24,7 +24,7 @@ from openstreamer.config.codes import (
 from openstreamer.config.merge import merge, without_read_only
 from openstreamer.config.models import GlobalConfig, Stream, Template
 from openstreamer.config.secrets import unmask
-from openstreamer.media.errors import ConfigError
+from openstreamer.media.errors import ConfigError, StoreError
 from openstreamer.store import integrity, schema
 from openstreamer.store.collection import Change, Collection
 from openstreamer.store.database import (
@@ -37,6 +37,7 @@ from openstreamer.store.database import (
     verify_integrity,
 )
 from openstreamer.store.exchange import GLOBAL_KEY, export_document, import_document, settings_of
+from openstreamer.store.full_disk import Sharing, connected
 from openstreamer.store.migrate import upgrade
 from openstreamer.store.records import (
     HookRecord,
@@ -72,12 +73,14 @@ class Store:
 
     def __init__(
         self,
-        engine: AsyncEngine,
         location: Location,
         now: Callable[[], datetime],
+        max_bytes: int,
         check_settings: SettingsCheck,
     ) -> None:
-        self._engine = engine
+        self._sharing = Sharing()
+        self._engine = create_engine(location, max_bytes=max_bytes, sharing=self._sharing)
+        self._max_bytes = max_bytes
         self._check_settings = check_settings
         self._location = location
         self._now = now
@@ -97,18 +100,24 @@ class Store:
     ) -> AsyncIterator[Self]:
         """Open, and migrate if need be, the database at a path or URL; ``is_new`` says that it was empty.
 
-        ``check_settings`` may refuse a global configuration before it is stored.
+        ``check_settings`` may refuse a global configuration before it is stored. On a full disk a store that
+        exists opens too (``has_room`` says so); what it refuses then are changes.
         """
         location = locate(url_or_path)
         if location.path is not None:
             with translated(location):
                 prepare_directory(location.path)
-        store = cls(create_engine(location, max_bytes=max_bytes), location, now, check_settings)
+        store = cls(location, now, max_bytes, check_settings)
         try:
-            await store._prepare()
+            await store._prepare_even_on_a_full_disk()
             yield store
         finally:
             await store._engine.dispose()
+
+    @property
+    def has_room(self) -> bool:
+        """False since the store was opened on a full disk. Until there is room, others are locked out."""
+        return not self._sharing.alone
 
     @property
     def shown_location(self) -> str:
@@ -297,6 +306,17 @@ class Store:
 
     # Implementation
 
+    async def _prepare_even_on_a_full_disk(self) -> None:
+        try:
+            await self._prepare()
+        except StoreError as err:
+            if err.code != "STORE_FULL" or self._location.path is None:
+                raise
+            await self._engine.dispose()
+            self._sharing = Sharing(alone=True)
+            self._engine = create_engine(self._location, max_bytes=self._max_bytes, sharing=self._sharing)
+            await self._prepare()
+
     async def _prepare(self) -> None:
         with translated(self._location):
             async with self._engine.connect() as connection:
@@ -311,7 +331,7 @@ class Store:
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
         with translated(self._location):
-            async with self._engine.connect() as connection:
+            async with connected(self._engine, self._sharing, self._location.path) as connection:
                 yield connection
 
     @asynccontextmanager
@@ -320,7 +340,10 @@ class Store:
         raised = update(counter).values(value=counter.c.value + 1).returning(counter.c.value)
         async with self._write_lock:
             with translated(self._location):
-                async with self._engine.begin() as connection:
+                async with (
+                    connected(self._engine, self._sharing, self._location.path) as connection,
+                    connection.begin(),
+                ):
                     revision = (await connection.execute(raised)).scalar_one()
                     yield Change(connection, revision, self._now())
 
