@@ -96,7 +96,7 @@ def test_text_that_is_not_utf8_does_not_end_a_stream() -> None:
     ("data", "said"),
     [
         (b"\x07\x00\x00", "references"),
-        (b"\x11\x04\x01", "AMF3"),
+        (b"\x11\x0d\x01", "AMF3"),
         (b"\x04", "movie clip"),
         (b"\x0e", "record set"),
         (b"\x09", "never began"),

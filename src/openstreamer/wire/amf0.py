@@ -1,52 +1,43 @@
 """AMF0: the value encoding of RTMP commands and FLV script data.
 
 Specification: Adobe, *Action Message Format -- AMF 0* (2007); sections are cited beside each rule.
-AMF3 (type marker 0x11) and object references (0x07) are refused with an error that says so: no encoder
-in use sends them, and references let a small message describe an endless value.
+Values may be switched to AMF3 (marker 0x11, see ``amf3``). Object references (0x07) are refused with an error
+that says so: no encoder in use sends them, and they let a small message describe an endless value.
 """
 
-import enum
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from openstreamer.media.errors import LocalProtocolError, RemoteProtocolError
+from openstreamer.wire.amf3 import Amf3Reader
+from openstreamer.wire.amf_values import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    UNDEFINED,
+    AmfDate,
+    AmfValue,
+    EcmaArray,
+    Undefined,
+)
 
-MAX_DEPTH = 16  # Enhanced RTMP's deepest object, colorInfo in onMetaData, is four levels deep
-MAX_VALUES = 4096  # values in one message: onMetaData of a file with a long keyframe index has hundreds
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_VALUES",
+    "UNDEFINED",
+    "AmfDate",
+    "AmfValue",
+    "EcmaArray",
+    "Undefined",
+    "decode",
+    "encode",
+    "number_or_none",
+]
 
 _SHORT_STRING_MAX_BYTES = 0xFFFF  # 1.3.1: a string's length is an unsigned 16-bit integer
 _OBJECT_END = b"\x00\x00\x09"  # 2.11: an empty name, then the object end marker
 _NUMBER = struct.Struct(">d")
 _DATE = struct.Struct(">dh")
-
-
-class Undefined(enum.Enum):
-    """The AMF value ``undefined``, distinct from ``null`` (which is ``None``)."""
-
-    UNDEFINED = "undefined"
-
-
-UNDEFINED = Undefined.UNDEFINED
-
-
-@dataclass(frozen=True, slots=True)
-class AmfDate:
-    """A point in time: milliseconds since the Unix epoch, UTC. The zone is reserved and zero (2.13)."""
-
-    unix_ms: float
-    zone: int = 0
-
-
-class EcmaArray(dict[str, "AmfValue"]):
-    """An associative array (2.10); a plain ``dict`` is an anonymous object (2.5)."""
-
-
-AmfValue: TypeAlias = (
-    float | int | bool | str | AmfDate | Undefined | list["AmfValue"] | dict[str, "AmfValue"] | None
-)
 
 
 def decode(data: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES) -> list[AmfValue]:
@@ -73,13 +64,14 @@ def encode(*values: AmfValue) -> bytes:
 class _Decoder:
     """A cursor over one message."""
 
-    __slots__ = ("_data", "_max_depth", "_values_left", "position")
+    __slots__ = ("_amf3", "_data", "_max_depth", "_values_left", "position")
 
     def __init__(self, data: bytes, max_depth: int, max_values: int) -> None:
         self.position = 0
         self._data = data
         self._max_depth = max_depth
         self._values_left = max_values
+        self._amf3: Amf3Reader | None = None
 
     def value(self, depth: int) -> AmfValue:
         if depth > self._max_depth:
@@ -148,6 +140,14 @@ class _Decoder:
         unix_ms, zone = _DATE.unpack(self._take(10))
         return AmfDate(unix_ms, zone)
 
+    def switched(self, depth: int) -> AmfValue:
+        """3.1: a value in AMF3."""
+        reader = self._amf3 = self._amf3 or Amf3Reader(self._data, self._max_depth)
+        reader.position, reader.values_left = self.position, self._values_left
+        value = reader.value(depth)
+        self.position, self._values_left = reader.position, reader.values_left
+        return value
+
     def _fields_into(self, fields: dict[str, AmfValue], depth: int) -> None:
         data = self._data
         while True:
@@ -174,6 +174,7 @@ _READERS: dict[int, Callable[[_Decoder, int], AmfValue]] = {
     0x0D: _Decoder.undefined,  # 2.15: a value that the sender could not encode
     0x0F: _Decoder.long_string,  # 2.17: an XML document is a long string
     0x10: _Decoder.typed_object,
+    0x11: _Decoder.switched,
 }
 
 _REFUSED = {
@@ -181,7 +182,6 @@ _REFUSED = {
     0x07: "references are not accepted",
     0x09: "an object ends that never began",
     0x0E: "a record set is reserved and not supported",
-    0x11: "AMF3 values are not accepted, send AMF0",
 }
 
 

@@ -32,6 +32,7 @@ from openstreamer.wire.rtmp import (
 )
 from openstreamer.wire.rtmp.chunks import ChunkReader, encode_message
 from openstreamer.wire.rtmp.messages import Message, MessageType, UserControl, user_control
+from tests.support.amf3 import switched
 from tests.support.rtmp_pair import Chop, RtmpPair, bytewise, whole
 
 NONE_OPTIONS: dict[str, AmfValue] = {"app": "live", "tcUrl": "rtmp://server/live"}
@@ -257,6 +258,21 @@ def test_what_was_not_taken_is_nothing_once_the_peer_is_gone() -> None:
 
 
 # ---------------------------------------------------------------------- commands
+
+
+def test_a_command_may_switch_to_amf3_for_its_values() -> None:
+    server = server_after_handshake()
+    options = switched({"app": "live", "objectEncoding": 3, "fourCcList": ["hvc1"]})
+    server.receive_data(raw(MessageType.COMMAND_AMF3, b"\0" + amf0.encode("connect", 1.0) + options))
+    create = b"\0" + switched("createStream", 2) + switched(None)
+    server.receive_data(raw(MessageType.COMMAND_AMF3, create))
+    server.receive_data(
+        raw(MessageType.COMMAND_AMF3, b"\0" + amf0.encode("publish", 3.0) + switched(None, "news", "live"), 1)
+    )
+    assert server.events() == [
+        ConnectRequested("live", "", "", ("hvc1",), 0),
+        PublishRequested(1, "live/news", {}, "live"),
+    ]
 
 
 def test_commands_in_amf3_messages_are_read_as_amf0_behind_a_zero() -> None:

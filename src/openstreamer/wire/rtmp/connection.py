@@ -340,5 +340,5 @@ def _values_in(payload: bytes) -> list[AmfValue]:
 def _amf0_part(payload: bytes) -> bytes:
     """The AMF0 values in a message of an AMF3 type: peers put a zero byte before them."""
     if payload[:1] != b"\0":
-        raise RemoteProtocolError("RTMP: a command encoded as AMF3 is not accepted, use object encoding 0")
+        raise RemoteProtocolError("RTMP: a command of an AMF3 type that does not begin with AMF0")
     return payload[1:]
