@@ -13,7 +13,7 @@ import typer
 
 from openstreamer import __version__
 from openstreamer.config.defaults import HTTP_ADDRESSES, HTTP_CONNECTIONS
-from openstreamer.config.settings import MAX_CONNECTIONS, ServeSettings, load_settings
+from openstreamer.config.settings import MAX_CONNECTIONS, ServeSettings, load_settings, unknown_variables
 from openstreamer.media.errors import ConfigError, OpenstreamerError
 
 if TYPE_CHECKING:
@@ -195,6 +195,8 @@ def serve(
         http_connections=http_connections,
         http_connections_per_address=http_connections_per_address,
     )
+    for warning in unknown_variables():
+        typer.echo(f"openstreamer: {warning}", err=True)
     from openstreamer import footprint
 
     footprint.load_lean()

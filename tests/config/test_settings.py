@@ -8,7 +8,7 @@ import pytest
 from openstreamer.config.addresses import Address, parse_address
 from openstreamer.config.base import parse
 from openstreamer.config.models import GlobalConfig
-from openstreamer.config.settings import load_settings
+from openstreamer.config.settings import load_settings, unknown_variables
 from openstreamer.media.errors import ConfigError
 
 
@@ -173,3 +173,12 @@ def test_an_address_has_a_host_and_a_port(text: str, host: str, port: int) -> No
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="HOST:PORT"):
         parse_address(text)
+
+
+def test_a_mistyped_variable_is_named_with_the_nearest() -> None:
+    environment = {"OPENSTREAMER_HTPP": "x", "OPENSTREAMER_HTTP": "y", "OPENSTREAMER_CONFIG": "z", "HTPP": ""}
+    assert unknown_variables(environment) == [
+        "the environment variable OPENSTREAMER_HTPP is not known and was ignored;"
+        " did you mean OPENSTREAMER_HTTP?"
+    ]
+    assert "did you mean" not in unknown_variables({"OPENSTREAMER_QQQQQQQQQQQQQQQQQQQQQQQQQ": ""})[0]

@@ -378,3 +378,16 @@ async def test_a_long_list_is_complete_and_in_order(api: httpx.AsyncClient, node
     assert listed["total"] == 200
     codes = [stream["code"] for stream in listed["data"]]
     assert codes == sorted(codes)
+
+
+@pytest.mark.parametrize(
+    ("patch", "field"),
+    [({"nosuch": None}, "nosuch"), ({"dvr": {"nosuch": None}}, "dvr.nosuch"), ({"nosuch": ""}, "nosuch")],
+)
+async def test_a_null_does_not_make_a_field_known(
+    api: httpx.AsyncClient, patch: dict[str, object], field: str
+) -> None:
+    refused = await api.post("/streams/typo", json=patch)
+    assert (refused.status_code, refused.json()["error"]["field"]) == (400, field)
+    assert (await api.get("/streams/typo")).status_code == 404
+    assert (await api.post("/streams/typo", json={"dvr": {"enabled": None}, "name": None})).status_code == 201

@@ -9,7 +9,7 @@ follow them.
 import functools
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -88,6 +88,30 @@ def parse(model: type[Model], document: Mapping[str, Any], *, at: str = "") -> M
         return model.model_validate(document)
     except ValidationError as err:
         raise _config_error(err, at) from err
+
+
+def require_known(
+    model: type[BaseModel], patch: Mapping[str, Any], stored: Mapping[str, Any], *, at: str = ""
+) -> None:
+    """Refuse a null for a field that ``model`` has not. Merging drops nulls, so that validation of the result
+    would not see it. What is ``stored`` may be cleared: a newer version may have written it.
+    """
+    fields = _fields_by_key(model)
+    for key, value in patch.items():
+        field = fields.get(key)
+        if field is None and value is None and key not in stored:
+            path = join(at, key)
+            raise ConfigError(f"{path}: is not a known field", field=path)
+        if field is not None and isinstance(value, Mapping):
+            before = stored.get(key)
+            for part in _models_in(field.annotation):
+                require_known(part, value, before if isinstance(before, Mapping) else {}, at=join(at, key))
+
+
+def _models_in(annotation: Any) -> list[type[ConfigModel]]:
+    """The model of a field, which may be optional."""
+    members = (annotation, *get_args(annotation))
+    return [each for each in members if isinstance(each, type) and issubclass(each, ConfigModel)]
 
 
 def refuse(message: str) -> PydanticCustomError:

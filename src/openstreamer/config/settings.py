@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -195,6 +196,19 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     names = {f"{ENVIRONMENT_PREFIX}{name.upper()}": name for name in _BootstrapDocument.model_fields}
     return {names[variable]: value for variable, value in environment.items() if variable in names}
+
+
+def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """One sentence per variable that is named like one of ours and is none; it says which may be meant."""
+    environment = os.environ if environ is None else environ
+    known = [f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in ("config", *_BootstrapDocument.model_fields)]
+    warnings = []
+    for name in sorted(environment):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+            nearest = get_close_matches(name, known, n=1)
+            meant = f"; did you mean {nearest[0]}?" if nearest else ""
+            warnings.append(f"the environment variable {name} is not known and was ignored{meant}")
+    return warnings
 
 
 def _overlay(settings: ServeSettings, values: Mapping[str, Any], origin: str) -> ServeSettings:

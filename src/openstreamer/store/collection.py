@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Insert, Row, Table, Update, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from openstreamer.config.base import parse
+from openstreamer.config.base import parse, require_known
 from openstreamer.media.errors import ConfigError, StoreError
 from openstreamer.store.breath import breathe
 from openstreamer.store.errors import Conflict
@@ -169,6 +169,10 @@ class Collection(Generic[Spec]):
             return
         found = "does not exist" if revision is None else f"is at revision {revision}"
         raise Conflict(f"{self.noun} {key!r} {found}, not at {if_match}", code="REVISION_CONFLICT")
+
+    def require_known(self, patch: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+        """Raise ConfigError when ``patch`` clears what is no field."""
+        require_known(self._model, patch, stored)
 
     def parse(self, document: Mapping[str, Any], *, at: str = "") -> Spec:
         """Validate a document of this kind."""
