@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from openstreamer.media.errors import SourceEnded, SourceError, SourceRejected, SourceUnreachable
+from openstreamer.sources.base import left_out_of
 from openstreamer.sources.batches import QueueLimits
 from openstreamer.sources.rtmp import RtmpPublishSource
 from openstreamer.wire.flv import metadata_of
@@ -104,11 +105,21 @@ async def test_a_full_queue_slows_the_publisher_down_until_it_is_read(limits: Qu
 
 async def test_media_that_cannot_be_carried_ends_the_source_by_name() -> None:
     source = RtmpPublishSource(Tap())
+    source.feed_metadata({"audiocodecid": 11.0})
     source.feed_media(MediaReceived(False, 1, 0, b"\xb2speex"))
     source.feed_media(MediaReceived(False, 1, 20, b"\xaf\x00\x11\x90"))
     assert source.tracks == ()
     with pytest.raises(SourceRejected, match="Speex"):
         await source.receive()
+
+
+async def test_sound_alone_that_cannot_be_carried_is_named_at_the_end_too() -> None:
+    source = RtmpPublishSource(Tap())
+    source.feed_media(MediaReceived(False, 1, 0, b"\xb2speex"))
+    source.end(SourceEnded("finished"))
+    with pytest.raises(SourceRejected, match="Speex"):
+        await source.receive()
+    assert left_out_of(source) == "RTMP audio: Speex is not supported"
 
 
 async def test_a_publisher_that_ends_at_once_still_gives_its_frames() -> None:

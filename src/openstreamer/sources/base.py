@@ -104,6 +104,21 @@ class Programmed(Protocol):
         ...
 
 
+@runtime_checkable
+class Selective(Protocol):
+    """A source that may go on without a part of what it is sent."""
+
+    @property
+    def left_out(self) -> str | None:
+        """What that is and why, in words."""
+        ...
+
+
+def left_out_of(source: Source | None) -> str | None:
+    """What ``source`` goes on without."""
+    return source.left_out if isinstance(source, Selective) else None
+
+
 def programs_of(source: Source) -> tuple[ListedProgram, ...]:
     """The programs that ``source`` knows of."""
     return source.programs if isinstance(source, Programmed) else ()

@@ -112,6 +112,11 @@ class RtmpPublishSource:
         return self._queue.tracks or self._decoder.tracks
 
     @property
+    def left_out(self) -> str | None:
+        """In words, what the publisher sends and the stream goes without."""
+        return self._decoder.left_out
+
+    @property
     def protocol(self) -> str:
         """``rtmp`` or ``rtmps``."""
         return self._protocol
@@ -168,9 +173,13 @@ class RtmpPublishSource:
 
     def end(self, reason: SourceError) -> None:
         """There is no more: ``receive`` raises ``reason`` once the queue is empty. Only the first counts."""
-        if self._queue.failure is None:
+        if self._queue.failure is not None:
+            return
+        try:
             self._put(self._decoder.end())
-            self._queue.fail(reason)
+        except SourceRejected as err:
+            reason = err
+        self._queue.fail(reason)
 
     def _put(self, frames: list[Frame]) -> None:
         self._queue.put(frames, self._decoder.tracks, time.monotonic_ns())

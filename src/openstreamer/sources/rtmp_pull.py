@@ -179,6 +179,11 @@ class RtmpPullSource:
         return self._connection.media.arrived_ns
 
     @property
+    def left_out(self) -> str | None:
+        """In words, what the server sends and the stream goes without."""
+        return self._connection.media.left_out
+
+    @property
     def queued_bytes(self) -> int:
         """Payload that waits to be received."""
         return self._connection.media.queued_bytes

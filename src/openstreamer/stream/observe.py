@@ -9,6 +9,7 @@ from openstreamer.config.support import unsupported
 from openstreamer.config.urls import redact_url
 from openstreamer.hub import Hub, TrackFlow
 from openstreamer.media.track import Track
+from openstreamer.sources.base import left_out_of
 from openstreamer.stream.ingest import Ingest
 from openstreamer.stream.status import (
     ErrorEntry,
@@ -128,6 +129,8 @@ def observe(pipeline: "StreamPipeline") -> Observation:
             seen.input_problem = known[0]
             seen.unsupported.remove(known[0])
         seen.outputs_impaired += _missing_key_frames(pipeline, ingest)
+        if (left_out := left_out_of(ingest.source)) is not None:
+            seen.outputs_impaired.append(f"a track is left out: {left_out}")
     presentation = pipeline.presentation
     if presentation is not None:
         seen.output_progress_ns["hls"] = presentation.last_part_at_ns

@@ -228,6 +228,7 @@ async def test_media_that_cannot_be_carried_is_answered_with_its_name(make_serve
 
     class SpeexClient(RtmpClient):
         def send_metadata(self, stream_id: int, values: dict[str, AmfValue]) -> None:
+            super().send_metadata(stream_id, {"audiocodecid": 11.0})
             self.send_media(stream_id, False, 0, b"\xb2speex")
 
     async with server.publisher(client=SpeexClient()) as publisher:

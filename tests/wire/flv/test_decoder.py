@@ -15,6 +15,7 @@ from openstreamer.wire.amf0 import AmfValue
 from openstreamer.wire.flv import FlvDecoder, FlvLimits
 from tests.support.clips import clip
 from tests.support.media import PPS, SPS
+from tests.support.rtmp_publisher import tags_of
 
 CONFIG = H264Config((SPS,), (PPS,))
 AVC_HEADER = b"\x17\x00\x00\x00\x00" + CONFIG.avcc()
@@ -421,8 +422,33 @@ def test_video_codecs_we_do_not_carry_are_named(tag: bytes, name: str) -> None:
     [(b"\xb2x", "Speex"), (b"\x62x", "Nellymoser"), (b"\x91fLaCx", "FLAC"), (b"\x32x", "PCM")],
 )
 def test_audio_codecs_we_do_not_carry_are_named(tag: bytes, name: str) -> None:
+    decoder = FlvDecoder()
+    decoder.metadata({"audiocodecid": 11.0})
     with pytest.raises(SourceRejected, match=name):
-        FlvDecoder().audio(0, tag)
+        decoder.audio(0, tag)
+
+
+def test_sound_that_is_not_carried_is_left_out_beside_a_picture() -> None:
+    decoder = FlvDecoder()
+    assert decoder.audio(0, b"\x32x") == []
+    assert decoder.left_out == "RTMP audio: PCM is not supported"
+    tags = [tag for tag in tags_of(clip()) if tag.is_video]
+    frames = [frame for tag in tags for frame in decoder.video(tag.timestamp_ms, tag.payload)]
+    assert decoder.audio(1600, b"\x32x") == []
+    assert len(frames) == sum(frame.track.is_video for frame in clip())
+    assert decoder.statistics.not_carried == decoder.statistics.dropped_frames == 2
+
+
+@pytest.mark.parametrize(("said", "waited_ms"), [({}, 1000), ({"videocodecid": 7.0}, 11_500)])
+def test_sound_that_is_not_carried_waits_for_a_picture_no_longer_than_any(
+    said: dict[str, AmfValue], waited_ms: int
+) -> None:
+    decoder = FlvDecoder()
+    decoder.metadata(said)
+    assert decoder.audio(0, b"\x32x") == []
+    assert decoder.audio(waited_ms - 1, b"\x32x") == []
+    with pytest.raises(SourceRejected, match="PCM"):
+        decoder.audio(waited_ms, b"\x32x")
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,11 @@ REFUSED = {
     "a huge tag": (HEADER + b"\x09\xff\xff\xff" + bytes(7), RemoteProtocolError, "a tag of 16777215"),
     "a huge script": (HEADER + b"\x12\x7f\0\0" + bytes(7), RemoteProtocolError, "a tag of 8323072"),
     "an old codec": (HEADER + tag(9, 0, b"\x12" + bytes(9)), SourceRejected, "^FLV video: Sorenson"),
-    "an old sound": (HEADER + tag(8, 0, b"\xb2" + bytes(9)), SourceRejected, "^FLV audio: Speex"),
+    "an old sound": (
+        HEADER + tag(8, 0, b"\xb2") + tag(8, 1000, b"\xb2"),
+        SourceRejected,
+        "^FLV audio: Speex",
+    ),
 }
 
 
@@ -142,6 +146,13 @@ def test_what_cannot_be_read_is_refused_in_words(name: str) -> None:
     with pytest.raises(error, match=words):
         demuxer.receive_data(data)
     with pytest.raises(error, match=words):  # and stays so
+        demuxer.receive_eof()
+
+
+def test_a_file_of_nothing_but_an_old_sound_is_refused_at_its_end() -> None:
+    demuxer = FlvDemuxer()
+    assert demuxer.receive_data(HEADER + tag(8, 0, b"\xb2")) == []
+    with pytest.raises(SourceRejected, match=r"^FLV audio: Speex"):
         demuxer.receive_eof()
 
 

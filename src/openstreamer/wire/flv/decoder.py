@@ -55,13 +55,15 @@ class FlvStatistics:
     # Video and audio before the first video key frame: no loss, but where a stream was joined.
     before_key_frame: int = 0
     undecodable: int = 0  # video between a change of its configuration and the next key frame
+    not_carried: int = 0  # sound of a codec that is left out, beside a picture
     other_tracks: int = 0  # frames of further tracks of Enhanced RTMP multitrack
     malformed: int = 0
 
     @property
     def dropped_frames(self) -> int:
         """What is missing in the middle, or is not carried at all."""
-        return self.without_configuration + self.undecodable + self.other_tracks + self.malformed
+        counted = self.without_configuration + self.undecodable + self.not_carried
+        return counted + self.other_tracks + self.malformed
 
 
 class _TrackState:
@@ -117,6 +119,7 @@ class FlvDecoder:
         self._nal_length_size = 4
         self._found_random_access = False
         self._audio_said: AudioConfig | None = None  # which may be less than what it is
+        self._left_out: SourceRejected | None = None  # why sound came that is not carried
         self._sbr_probe: SbrProbe | None = None  # while AAC may be HE-AAC
         self._audio_head = b""  # of the last frame whose header was read for its configuration
         self._unwrapper = Unwrapper(32)
@@ -132,6 +135,11 @@ class FlvDecoder:
     def tracks(self) -> tuple[Track, ...]:
         """The tracks known so far, video first: the same object for as long as they are the same."""
         return self._tracks
+
+    @property
+    def left_out(self) -> str | None:
+        """In words, what is not carried although the rest is: sound of a codec of which there is no other."""
+        return str(self._left_out) if self._left_out is not None and self._audio.track is None else None
 
     @property
     def flowing(self) -> bool:
@@ -165,6 +173,8 @@ class FlvDecoder:
         """Feed the body of an audio tag."""
         try:
             tags = audio_tags(payload)
+        except SourceRejected as err:
+            return self._leave_out_audio(timestamp_ms, err)
         except MediaError as err:
             self._damaged_audio(self._audio.codec, timestamp_ms, err)
             return []
@@ -178,6 +188,8 @@ class FlvDecoder:
 
     def end(self) -> list[Frame]:
         """The publisher is done: what was held back is released with the tracks there are."""
+        if self._left_out is not None and not self._tracks:
+            raise self._left_out
         frames = self._decide_sbr()
         return frames if self._flowing else frames + self._release()
 
@@ -341,6 +353,22 @@ class FlvDecoder:
             self._damaged_audio(tag.codec, timestamp_ms, err)  # the next one may be fine
             return
         self._audio_head = head
+
+    def _leave_out_audio(self, timestamp_ms: int, reason: SourceRejected) -> list[Frame]:
+        """Go on with the picture alone. Without one in sight, there is nothing to go on with."""
+        self._left_out = reason
+        self.statistics.not_carried += 1
+        if self._audio.track is None:
+            self._audio.announced = False
+        self._dts_ms(self._audio, timestamp_ms)
+        if self._video.track is None and not self._picture_may_come():
+            raise reason
+        return self._release_when_ready()
+
+    def _picture_may_come(self) -> bool:
+        if self._picture_comes():
+            return True
+        return self._video.announced is None and self._waited_ms < self._limits.announced_wait_ms
 
     # ------------------------------------------------------------------ both
 

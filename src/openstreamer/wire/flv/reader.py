@@ -87,7 +87,11 @@ class FlvDemuxer:
         """The frames that were held back. A tag that is cut off is left out."""
         if self._failure is not None:
             raise self._failure
-        frames = self._decoder.end()
+        try:
+            frames = self._decoder.end()
+        except SourceRejected as err:
+            self._failure = _of_a_file(err)
+            raise self._failure from err
         self._count()
         return frames
 
