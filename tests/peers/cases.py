@@ -158,11 +158,17 @@ def _directory(site: Site, name: str) -> Path:
 
 def _udp_ffmpeg(muxer: str, group: str, site: Site) -> Setup:
     port = _udp_port()
-    scheme, wrapped = ("rtp", "pkt_size=1316") if muxer == "rtp_mpegts" else ("udp", "pkt_size=1316")
+    scheme = "rtp" if muxer == "rtp_mpegts" else "udp"
     host = group or "127.0.0.1"
-    target = f"{scheme}://{host}:{port}?{wrapped}" + ("&localaddr=127.0.0.1" if group else "")
+    target = f"{scheme}://{host}:{port}?pkt_size=1316" + ("&localaddr=127.0.0.1" if group else "")
     url = f"udp://{host}:{port}" + ("?iface=lo" if group else "")
     return Setup(url, _copied(site, "-f", muxer, target), after=True)
+
+
+def _udp_ffmpeg_plain(site: Site) -> Setup:
+    """Without ``pkt_size``, FFmpeg sends 1472 bytes at a time: packets straddle datagrams."""
+    url = f"udp://127.0.0.1:{_udp_port()}"
+    return Setup(url, _copied(site, "-f", "mpegts", url), after=True)
 
 
 def _udp_gstreamer(payloader: str, group: str, site: Site) -> Setup:
@@ -216,6 +222,7 @@ CASES = (
     ),
     Case("hls", "hls-packed", "HLS, packed AAC", "ffmpeg, nginx", _hls_packed, "radio"),
     Case("udp", "udp-ffmpeg", "UDP unicast", "ffmpeg", partial(_udp_ffmpeg, "mpegts", "")),
+    Case("udp", "udp-plain", "UDP unicast, 1472 bytes", "ffmpeg", _udp_ffmpeg_plain),
     Case("udp", "udp-multi", "UDP multicast", "ffmpeg", partial(_udp_ffmpeg, "mpegts", _GROUP.format(1))),
     Case(
         "udp",

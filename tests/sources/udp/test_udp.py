@@ -88,6 +88,19 @@ async def test_rtp_is_stripped_ordered_and_counted() -> None:
     assert by_track(frames) == by_track(EXPECTED[: len(frames)])
 
 
+@pytest.mark.parametrize("numbered", [True, False], ids=["rtp", "plain"])
+@pytest.mark.parametrize("begin", [0, 1000])
+async def test_packets_may_straddle_datagrams(numbered: bool, begin: int) -> None:
+    pieces = [DATA[at : at + 1472] for at in range(begin, len(DATA), 1472)]
+    expected = demuxed(DATA[begin:])[0]
+    async with receiving() as source:
+        send(source.bound_port, [rtp(n, piece) for n, piece in enumerate(pieces)] if numbered else pieces)
+        frames = await frames_of(source, whole(expected))
+        assert source.protocol == ("rtp" if numbered else "udp")
+        assert source.statistics.malformed == source.statistics.lost_packets == 0
+    assert by_track(frames) == by_track(expected[: len(frames)])
+
+
 async def test_lost_rtp_datagrams_are_counted() -> None:
     pieces = [rtp(n, piece) for n, piece in enumerate(datagrams(DATA))]
     del pieces[10:13]
@@ -143,6 +156,7 @@ async def test_what_comes_beside_rtp_is_neither_counted_nor_a_new_sender(stray: 
         assert await until(lambda: source.statistics.received_bytes == sum(map(len, mixed)))
         assert source.statistics.received_packets == len(pieces)
         assert source.statistics.lost_packets == source.statistics.malformed == 0
+        assert source.stray_datagrams == len(pieces)
         assert source.protocol == "rtp"
     assert by_track(frames) == by_track(EXPECTED[: len(frames)])
 

@@ -130,11 +130,3 @@ def test_transport_packets_are_seen_in_rtp(size: int) -> None:
 @pytest.mark.parametrize("payload", [b"", b"\x47", bytes(1316), b"\x41" * 1316])
 def test_other_rtp_carries_no_transport_packets(payload: bytes) -> None:
     assert not carries_packets(rtp(0)[:12] + payload)
-
-
-def test_the_sender_that_is_received_is_known() -> None:
-    order = RtpOrder()
-    assert not order.follows(rtp(1, ssrc=7))
-    order.receive_datagram(rtp(1, ssrc=7), 0)
-    assert order.follows(rtp(2, ssrc=7))
-    assert not order.follows(rtp(2, ssrc=8))

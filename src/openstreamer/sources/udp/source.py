@@ -26,15 +26,15 @@ from openstreamer.media.track import Track
 from openstreamer.sources.base import SourceStatistics
 from openstreamer.sources.batches import FrameQueue, QueueLimits
 from openstreamer.sources.ticks import next_tick_s
+from openstreamer.sources.udp.flow import DatagramFlow, FlowKind
 from openstreamer.sources.udp.sockets import kernel_drops, open_socket
 from openstreamer.wire.demuxer import ListedProgram
 from openstreamer.wire.mpegts import MpegTsDemuxer
-from openstreamer.wire.mpegts.over_rtp import RtpOrder, carries_packets, is_rtcp
+from openstreamer.wire.mpegts.packets import SYNC_BYTE
 
 DATAGRAM_BYTES_MAX = 65_536
 READ_BYTES = 2 * DATAGRAM_BYTES_MAX  # at one wake-up, about; the rest waits for the next
 SILENCE_TIMEOUT_S = 10.0  # unless the input says another: failover has a shorter one of its own
-_SYNC_BYTE = 0x47
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class UdpSource:
         self._limits = limits or UdpLimits()
         self._timeout_s = float(chosen.net.timeout_sec) or SILENCE_TIMEOUT_S
         self._demuxer = MpegTsDemuxer(program=chosen.program or None, pids=chosen.pids)
-        self._rtp: RtpOrder | None = None
+        self._flow = DatagramFlow()
         self._socket: socket.socket | None = None
         self._buffer = bytearray()
         self._queue = FrameQueue(self._limits.queue)
@@ -66,7 +66,6 @@ class UdpSource:
         self._watching = False  # for the socket to become readable
         self._timer: asyncio.TimerHandle | None = None
         self._heard_at_s = 0.0
-        self._plain = self._numbered = 0  # datagrams without RTP and with it: most decide what is counted
         self._statistics = SourceStatistics()
 
     async def __aenter__(self) -> Self:
@@ -108,19 +107,19 @@ class UdpSource:
 
     @property
     def protocol(self) -> str:
-        """``rtp`` when most datagrams are that, else ``udp``."""
+        """``rtp`` when the transport stream comes in that, else ``udp``."""
         return "rtp" if self._is_numbered else "udp"
 
     @property
     def statistics(self) -> SourceStatistics:
         """``received_packets`` and ``lost_packets`` count the same: datagrams where RTP numbers them, else TS
         packets. ``received_bytes`` is what is in the datagrams."""
-        statistics, demuxed, rtp = self._statistics, self._demuxer.statistics, self._rtp
+        statistics, demuxed, flow = self._statistics, self._demuxer.statistics, self._flow
         statistics.dropped_frames, statistics.malformed = demuxed.dropped_frames, demuxed.malformed
-        if rtp is None or not self._is_numbered:
-            statistics.received_packets, statistics.lost_packets = demuxed.packets, demuxed.lost_packets
+        if self._is_numbered:
+            statistics.received_packets, statistics.lost_packets = flow.numbered, flow.lost
         else:
-            statistics.received_packets, statistics.lost_packets = self._numbered, rtp.statistics.lost
+            statistics.received_packets, statistics.lost_packets = demuxed.packets, demuxed.lost_packets
         return statistics
 
     @property
@@ -130,7 +129,7 @@ class UdpSource:
 
     @property
     def _is_numbered(self) -> bool:
-        return self._numbered > self._plain
+        return self._flow.kind is FlowKind.RTP
 
     @property
     def arrived_ns(self) -> int | None:
@@ -141,6 +140,11 @@ class UdpSource:
     def dropped_datagrams(self) -> int:
         """How many the kernel dropped because they were not read in time."""
         return kernel_drops(self._socket) if self._socket is not None else 0
+
+    @property
+    def stray_datagrams(self) -> int:
+        """How many were left out: RTCP, and the RTP of something else that is sent here too."""
+        return self._flow.strays
 
     @property
     def bound_port(self) -> int:
@@ -213,7 +217,7 @@ class UdpSource:
             self._heard_at_s = loop.time()
         if self._paused:
             self._unwatch()
-        elif heard_bytes or (self._rtp is not None and self._rtp.is_waiting):
+        elif heard_bytes or self._flow.is_waiting:
             self._unwatch()
             is_all = heard_bytes < self._limits.read_bytes
             at_s = next_tick_s(loop.time()) if is_all else loop.time()
@@ -222,54 +226,54 @@ class UdpSource:
             self._watch()
 
     def _read(self) -> int:
-        """Datagrams into the demuxer; how many bytes there were, the limit or more when others may wait.
-
-        Plain ones are read behind each other and demultiplexed in one piece.
-        """
+        """Datagrams into the demuxer, in one piece; how many bytes there were, the limit or more when others
+        may wait."""
         assert self._socket is not None
-        receive_into = self._socket.recv_into
-        buffer, limit = memoryview(self._buffer), self._limits.read_bytes
-        position = received = 0
-        numbered: list[bytes] = []
         now_ns = time.monotonic_ns()
-        try:
-            while position < limit and received < limit:
-                size = receive_into(buffer[position : position + DATAGRAM_BYTES_MAX])
-                received += size
-                if size and buffer[position] == _SYNC_BYTE:
-                    position += size
-                    self._plain += 1
-                elif size:
-                    numbered += self._strip(bytes(buffer[position : position + size]), now_ns)
-        except (BlockingIOError, InterruptedError):
-            pass
-        if self._rtp is not None:
-            numbered += self._rtp.expire(now_ns)
+        data, received = self._read_stream(self._socket, now_ns)
         self._statistics.received_bytes += received
-        frames = self._demuxer.receive_data(buffer[:position]) if position else []
-        if numbered:
-            frames += self._demuxer.receive_data(b"".join(numbered))
+        frames = self._demuxer.receive_data(data) if data else []
         if frames:
             self._queue.put(frames, self._demuxer.tracks, now_ns)
             self._paused = self._queue.is_full
         return received
 
-    def _strip(self, datagram: bytes, now_ns: int) -> list[bytes]:
-        """What an RTP datagram carries; others are fed as they are, and resynchronised by the demuxer.
+    def _read_stream(self, opened: socket.socket, now_ns: int) -> tuple[bytes | memoryview, int]:
+        """What datagrams have of the stream, in its order, and their bytes.
 
-        RTCP, or the RTP of something else that is sent here too, is no part of the transport stream.
+        Those that are taken as they are stay where they were read; nine of ten are.
         """
-        if datagram[0] & 0xC0 != 0x80:
-            self._plain += 1
-            return [datagram]
-        if is_rtcp(datagram):
-            return []
-        if not (self._rtp is not None and self._rtp.follows(datagram)) and not carries_packets(datagram):
-            # While nothing else came, the demuxer looks at it: it refuses what is no transport stream.
-            return [] if self._rtp is not None or self._plain else [datagram]
-        self._rtp = self._rtp or RtpOrder()
-        self._numbered += 1
-        return self._rtp.receive_datagram(datagram, now_ns)
+        receive_into, flow = opened.recv_into, self._flow
+        buffer, limit = memoryview(self._buffer), self._limits.read_bytes
+        start = position = received = 0
+        pieces: list[bytes] = []
+        usual_came = False
+        usual_bytes = flow.usual_bytes
+        try:
+            while position < limit and received < limit:
+                size = receive_into(buffer[position : position + DATAGRAM_BYTES_MAX])
+                received += size
+                if size == usual_bytes and buffer[position] == SYNC_BYTE:
+                    position += size
+                    usual_came = True
+                elif size:
+                    datagram = bytes(buffer[position : position + size])
+                    found = flow.receive_datagram(datagram, now_ns)
+                    usual_bytes = flow.usual_bytes
+                    if len(found) == 1 and found[0] is datagram:
+                        position += size
+                    elif found:
+                        pieces += [bytes(buffer[start:position]), *found]
+                        start = position
+        except (BlockingIOError, InterruptedError):
+            pass
+        if usual_came:
+            flow.usual_came()
+        if flow.is_waiting:
+            pieces += [bytes(buffer[start:position]), *flow.expire(now_ns)]
+            start = position
+        rest = buffer[start:position]
+        return (b"".join([*pieces, rest]) if pieces else rest), received
 
     def _fail(self, reason: SourceError) -> None:
         self._stop()

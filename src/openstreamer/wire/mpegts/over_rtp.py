@@ -69,10 +69,6 @@ class RtpOrder:
             self._waiting[sequence] = payload
         return released + self.expire(now_ns)
 
-    def follows(self, data: bytes) -> bool:
-        """Whether a datagram is of the sender (SSRC) that is being received."""
-        return data[8:12] == self._ssrc
-
     @property
     def is_waiting(self) -> bool:
         """Whether something is held back: call :meth:`expire` from time to time."""
