@@ -161,6 +161,7 @@ def sps_values(draw: st.DrawFn) -> tuple[H264Sps, tuple[int, int]]:
         reorder_frames=0 if reorder is None and profile == 66 else reorder,
         max_dec_frame_buffering=None if reorder is None else 16,
         frame_num_bits=draw(st.integers(4, 16)),
+        order_bits=0,  # picture order count type 1
     )
     if sps.reorder_frames is not None and sps.max_dec_frame_buffering is None:
         sps = replace(sps, reorder_frames=None)

@@ -176,6 +176,7 @@ def sps_values(draw: st.DrawFn) -> tuple[H265Sps, tuple[int, int]]:
         colour=draw(st.none() | st.builds(Colour, *[st.integers(0, 255)] * 3, st.booleans())),
         frame_rate=draw(st.none() | st.fractions(1, 300, max_denominator=1001)),
         min_spatial_segmentation=draw(st.integers(0, 4095)),
+        order_bits=8,
     )
     return sps, draw(st.tuples(st.integers(0, 7), st.integers(0, 7)))
 

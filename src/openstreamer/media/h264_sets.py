@@ -24,7 +24,8 @@ class H264Sps:
     """What one sequence parameter set says (7.3.2.1.1 and E.1.1). Sizes are in luma samples.
 
     ``reorder_frames`` is ``None`` when the stream does not say how many pictures may be out of order.
-    ``frame_num_bits`` is the size of frame_num in slice headers.
+    ``frame_num_bits`` and ``order_bits`` are the sizes of frame_num and pic_order_cnt_lsb in slice headers;
+    there is no pic_order_cnt_lsb, and ``order_bits`` is 0, when pic_order_cnt_type is not 0.
     """
 
     profile: int
@@ -44,6 +45,8 @@ class H264Sps:
     reorder_frames: int | None = None
     max_dec_frame_buffering: int | None = None
     frame_num_bits: int = 4
+    order_bits: int = 4
+    separate_planes: bool = False
 
 
 class _Vui(NamedTuple):
@@ -67,7 +70,7 @@ def parse_sps(nal: bytes) -> H264Sps:
     if profile in _PROFILES_WITH_CHROMA:
         chroma_format, planes, depth_luma, depth_chroma = _read_chroma(reader)
     frame_num_bits = 4 + reader.ue(12)
-    order_type = _skip_picture_order_count(reader)
+    order_type, order_bits = _read_picture_order_count(reader)
     reader.ue(16)  # max_num_ref_frames
     reader.skip(1)  # gaps_in_frame_num_value_allowed_flag
     width, height, progressive = _read_size(reader, chroma_format if planes == 1 else 0)
@@ -93,6 +96,8 @@ def parse_sps(nal: bytes) -> H264Sps:
         reorder_frames=reorder_frames,
         max_dec_frame_buffering=vui.max_dec_frame_buffering,
         frame_num_bits=frame_num_bits,
+        order_bits=order_bits,
+        separate_planes=planes == 3,
     )
 
 
@@ -117,17 +122,18 @@ def _skip_scaling_list(reader: BitReader, size: int) -> None:
         last_scale = next_scale or last_scale
 
 
-def _skip_picture_order_count(reader: BitReader) -> int:
+def _read_picture_order_count(reader: BitReader) -> tuple[int, int]:
+    """pic_order_cnt_type, and the size of pic_order_cnt_lsb where there is one."""
     order_type = reader.ue(2)
     if order_type == 0:
-        reader.ue(12)  # log2_max_pic_order_cnt_lsb_minus4
-    elif order_type == 1:
+        return order_type, 4 + reader.ue(12)
+    if order_type == 1:
         reader.skip(1)  # delta_pic_order_always_zero_flag
         reader.se()
         reader.se()
         for _ in range(reader.ue(255)):  # num_ref_frames_in_pic_order_cnt_cycle
             reader.se()
-    return order_type
+    return order_type, 0
 
 
 def _read_size(reader: BitReader, chroma_array_type: int) -> tuple[int, int, bool]:

@@ -23,7 +23,8 @@ class H265Sps:
     """What one sequence parameter set says. Sizes are in luma samples inside the conformance window.
 
     ``profile_tier_level`` are the 12 bytes that hvcC repeats: profile space, tier and profile, 4 bytes of
-    compatibility flags, 6 bytes of constraint flags, level.
+    compatibility flags, 6 bytes of constraint flags, level. ``order_bits`` is the size of
+    slice_pic_order_cnt_lsb in slice headers.
     """
 
     profile_tier_level: bytes
@@ -40,6 +41,8 @@ class H265Sps:
     colour: Colour | None = None
     frame_rate: Fraction | None = None
     min_spatial_segmentation: int = 0
+    order_bits: int = 4
+    separate_planes: bool = False
 
     @property
     def profile(self) -> int:
@@ -92,6 +95,8 @@ def parse_sps(nal: bytes) -> H265Sps:
         colour=vui.colour,
         frame_rate=vui.frame_rate,
         min_spatial_segmentation=vui.min_spatial_segmentation,
+        order_bits=order_bits,
+        separate_planes=separate_planes,
     )
 
 

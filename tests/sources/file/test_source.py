@@ -53,7 +53,7 @@ LIBAV_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "mkv": (".mkv", (*B_FRAMES, *AAC)),
     "webm": (".webm", ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libopus")),
     "mkv-av1-ac3": (".mkv", ("-c:v", "libsvtav1", "-preset", "12", "-c:a", "ac3")),
-    "avi": (".avi", (*X264, "-c:a", "libmp3lame")),
+    "avi": (".avi", (*B_FRAMES, "-c:a", "libmp3lame")),
 }
 
 

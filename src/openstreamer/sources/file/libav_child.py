@@ -21,10 +21,11 @@ from av.packet import Packet
 from av.stream import Disposition
 
 from openstreamer.media.clock import TICKS_PER_SECOND
-from openstreamer.media.errors import MediaError
+from openstreamer.media.errors import MediaError, SourceRejected
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.child_entry import open_pipe
+from openstreamer.sources.file.display_order import DisplayOrder
 from openstreamer.sources.file.libav_streams import StreamFrames, codec_of, stream_frames
 from openstreamer.wire.pipe import PipeEncoder
 
@@ -38,6 +39,8 @@ MAX_HELD_UNKNOWN = 256  # frames while a track does not show what it is
 MAX_REORDERED = 16  # pictures, of H.264 and H.265
 BATCH_BYTES = 128 << 10  # sent in one go
 _VIDEO_ID, _FIRST_AUDIO_ID = 0, 1
+_WITHOUT_TIMES = frozenset(("h264", "hevc", "obu"))  # bare elementary streams
+_WITHOUT_PRESENTATION_TIMES = frozenset(("avi",))  # libav guesses them as decoding time and a constant
 
 
 class Refused(Exception):  # noqa: N818 - reads so
@@ -60,7 +63,7 @@ def main(arguments: list[str]) -> None:
                 pipe.sendall(out.data_to_send())
             out.send_end("the file ended")
             pipe.sendall(out.data_to_send())
-    except (Refused, av.FFmpegError, MediaError, OSError) as err:
+    except (Refused, SourceRejected, av.FFmpegError, MediaError, OSError) as err:
         with contextlib.suppress(OSError):
             out.send_message({"refused": _words(err)})
             pipe.sendall(out.data_to_send())
@@ -138,6 +141,8 @@ def _timed(
         index = packet.stream_index
         each, unknown = chosen[index], waiting[index]
         if packet.pts is None and packet.dts is None:
+            if packet.size and each.is_video and container.format.name in _WITHOUT_TIMES:
+                yield each, packet, 0  # counted by its DisplayOrder
             continue  # the flush at the end, or nothing that could be placed
         if packet.dts is None and each.is_video and len(unknown) < MAX_REORDERED:
             unknown.append(packet)
@@ -183,7 +188,7 @@ def _choose(container: InputContainer) -> dict[int, StreamFrames]:
         if kind == "video" and kind in kinds:
             continue
         track_id = _VIDEO_ID if kind == "video" else _FIRST_AUDIO_ID + len(chosen)
-        frames = stream_frames(stream, track_id)
+        frames = stream_frames(stream, track_id, _display_order(container.format.name))
         if frames is None:
             refused.setdefault(kind, f"{kind}: {codec_of(stream)} is not supported")
             continue
@@ -195,6 +200,12 @@ def _choose(container: InputContainer) -> dict[int, StreamFrames]:
     if not chosen:
         raise Refused("there is neither video nor audio in it")
     return chosen
+
+
+def _display_order(format_name: str) -> DisplayOrder | None:
+    """What gives pictures their times, in containers that do not."""
+    counted = format_name in _WITHOUT_TIMES
+    return DisplayOrder(counted=counted) if counted or format_name in _WITHOUT_PRESENTATION_TIMES else None
 
 
 def _to_90k(time: int, base: Fraction) -> int:

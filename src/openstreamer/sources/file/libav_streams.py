@@ -16,6 +16,7 @@ from openstreamer.media.mp3 import Mp3Config
 from openstreamer.media.opus import OpusConfig
 from openstreamer.media.track import AudioConfig, CodecConfig, Track, VideoConfig
 from openstreamer.media.vp9 import Vp9Config
+from openstreamer.sources.file.display_order import DisplayOrder
 
 _RANDOM_ACCESS: dict[str, Callable[[bytes], bool]] = {
     "h264": h264.is_random_access,
@@ -29,10 +30,16 @@ _CONFIGURATION_BYTES = 1  # the first byte of avcC and hvcC: configurationVersio
 
 
 class StreamFrames:
-    """Makes the frames of one stream; ``track`` is the newest one, ``None`` until it is known."""
+    """Makes the frames of one stream; ``track`` is the newest one, ``None`` until it is known.
 
-    def __init__(self, codec: str, extradata: bytes, track_id: int, language: str) -> None:
+    ``order`` gives pictures their times where the container does not.
+    """
+
+    def __init__(
+        self, codec: str, extradata: bytes, track_id: int, language: str, order: DisplayOrder | None = None
+    ) -> None:
         self.track: Track | None = None
+        self._order = order
         self.is_video = codec in _RANDOM_ACCESS
         self._codec = codec
         self._track_id = track_id
@@ -62,10 +69,15 @@ class StreamFrames:
         if not self.is_video:
             return self._audio(dts_90k, payload)
         frame = self._video(max(pts_90k, dts_90k), dts_90k, key, payload)
-        return [] if frame is None else [frame]
+        if frame is None:
+            return []
+        return [frame] if self._order is None else self._order.add(frame)
 
     def settle(self) -> list[Frame]:
-        """Nothing more is waited for: the frames that were to show whether there is SBR."""
+        """Nothing more is waited for: the frames that were to show whether there is SBR, or in which order
+        pictures are shown."""
+        if self._order is not None:
+            return self._order.end()
         probe, self._sbr_probe = self._sbr_probe, None
         if probe is None:
             return []
@@ -132,7 +144,7 @@ class StreamFrames:
             self.track = Track(self._track_id, config, self._language)
 
 
-def stream_frames(stream: Any, track_id: int) -> StreamFrames | None:
+def stream_frames(stream: Any, track_id: int, order: DisplayOrder | None) -> StreamFrames | None:
     """What makes the frames of a libav stream; ``None`` when its codec cannot be carried.
 
     Raises :class:`MediaError` when its decoder configuration is malformed.
@@ -141,7 +153,8 @@ def stream_frames(stream: Any, track_id: int) -> StreamFrames | None:
     if codec not in _RANDOM_ACCESS and codec not in _AUDIO_CODECS:
         return None
     language = str(stream.metadata.get("language", "und")) or "und"
-    return StreamFrames(codec, bytes(stream.codec_context.extradata or b""), track_id, language)
+    extradata = bytes(stream.codec_context.extradata or b"")
+    return StreamFrames(codec, extradata, track_id, language, order if codec in _RANDOM_ACCESS else None)
 
 
 def codec_of(stream: Any) -> str:
