@@ -98,14 +98,14 @@ class DatagramFlow:
     def receive_datagram(self, data: bytes, now_ns: int) -> list[bytes]:
         """The pieces that follow now: ``data`` itself, what is in it, or nothing."""
         match self.kind:
-            case FlowKind.UNKNOWN:
-                return self._hold(data, now_ns)
+            case FlowKind.RTP:
+                return self._numbered(data, now_ns)
             case FlowKind.PACKETS:
                 return self._packets(data)
             case FlowKind.BYTES:
                 return self._bytes(data)
-            case FlowKind.RTP:
-                return self._numbered(data, now_ns)
+            case FlowKind.UNKNOWN:
+                return self._hold(data, now_ns)
 
     # ------------------------------------------------------------------ what it is
 
@@ -201,7 +201,7 @@ class DatagramFlow:
         return [data]
 
     def _numbered(self, data: bytes, now_ns: int) -> list[bytes]:
-        if _is_version_2(data):
+        if data[0] & _VERSION_MASK == _VERSION_2:
             if not is_rtcp(data) and (data[8:12] == self._ssrc or carries_packets(data)):
                 self._foreign = 0
                 self._ssrc = data[8:12]

@@ -263,8 +263,10 @@ class UdpSource:
                     if len(found) == 1 and found[0] is datagram:
                         position += size
                     elif found:
-                        pieces += [bytes(buffer[start:position]), *found]
-                        start = position
+                        if start < position:
+                            pieces.append(bytes(buffer[start:position]))
+                            start = position
+                        pieces += found
         except (BlockingIOError, InterruptedError):
             pass
         if usual_came:
