@@ -20,6 +20,7 @@ from openstreamer.sources.base import Source
 from openstreamer.sources.http import HttpSource
 from openstreamer.sources.http_connection import MOST_QUEUED_BYTES
 from openstreamer.sources.outbound import Outbound
+from openstreamer.sources.pacing import LIVE_LEAD_S
 from openstreamer.sources.reconnecting import ReconnectingSource
 from tests.contract.source_suite import SourceContract, SourceRig, error_of, receive, sample
 from tests.support.clips import clip
@@ -43,7 +44,7 @@ def http_source(chosen: Input, open_playlist: Callable[[Input], Source] | None =
 
 def reconnecting(chosen: Input) -> ReconnectingSource[HttpSource]:
     return ReconnectingSource(
-        lambda: http_source(chosen), may_reconnect=lambda source: not source.is_playlist
+        lambda: http_source(chosen), may_reconnect=lambda source: not (source.is_playlist or source.is_file)
     )
 
 
@@ -147,6 +148,28 @@ async def test_a_file_is_paced_in_real_time() -> None:
     took_s = loop.time() - started_s
     media_s = (received[-1].dts_90k - received[0].dts_90k) / 90_000
     assert took_s >= media_s - 1.0 - 0.1  # a second ahead, and frames go in small batches
+
+
+async def test_a_file_without_a_length_is_paced_in_real_time() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(LIVE_HEAD)
+        for start in range(0, len(body), 4000):
+            await peer.send(chunk(body[start : start + 4000]))
+        await peer.send(chunk(b""))
+
+    body = transport_stream(clip(), repeats=-(-5 * 90_000 // length_90k(clip())))
+    loop = asyncio.get_running_loop()
+    received: list[Frame] = []
+    async with http_peer(script) as peer, reconnecting(input_of(peer.url())) as source:
+        started_s = loop.time()
+        try:
+            while True:
+                received += await receive(source)
+        except SourceEnded:
+            took_s = loop.time() - started_s
+    media_s = (received[-1].dts_90k - received[0].dts_90k) / 90_000
+    assert media_s > LIVE_LEAD_S + 1
+    assert took_s >= media_s - LIVE_LEAD_S - 0.1
 
 
 async def test_flv_is_recognised_whatever_it_is_called() -> None:

@@ -1,8 +1,9 @@
 """Media over HTTP: MPEG-TS, FLV, fragmented MP4 and plain audio, recognised by their first bytes.
 
 A URL that turns out to be a playlist is handed over to the source of playlists. A body with a length is a
-file: it is paced in real time, and its end is an end. One without is live, and flows as it comes; should it
-come faster than it plays, the stream slows it down.
+file: it is paced in real time, continued where its connection breaks, and its end is an end. One without is
+live, and flows as it comes; should it get further ahead of real time than a server's buffer explains, it is a
+file all the same, and waits: it is not read, which slows the server down.
 """
 
 import asyncio
@@ -24,11 +25,12 @@ from openstreamer.media.errors import (
 )
 from openstreamer.media.frame import Frame, held_bytes
 from openstreamer.media.track import Track
-from openstreamer.sources.base import Source, SourceStatistics, patience_of
+from openstreamer.sources.base import Source, SourceStatistics, left_out_of, patience_of
 from openstreamer.sources.batches import FrameBatches
-from openstreamer.sources.http_client import HttpClient, HttpOptions, HttpResponse, input_url
+from openstreamer.sources.http_body import HttpBody
+from openstreamer.sources.http_client import HttpClient, HttpOptions, input_url
 from openstreamer.sources.outbound import Outbound
-from openstreamer.sources.pacing import Pacer
+from openstreamer.sources.pacing import LivePacer, Pacer
 from openstreamer.sources.sniff import Container, demuxer_of, sniff
 from openstreamer.wire.demuxer import Demuxer, ListedProgram, programs_in
 
@@ -52,13 +54,13 @@ class HttpSource:
         self._open_playlist = open_playlist
         self._stack = AsyncExitStack()
         self._playlist: Source | None = None
-        self._response: HttpResponse | None = None
+        self._body: HttpBody | None = None
         self._demuxer: Demuxer | None = None
         self._first_piece = b""
         self._batches = FrameBatches()
-        self._held: deque[Frame] = deque()  # of a paced body, until they are due
+        self._held: deque[Frame] = deque()  # until they are due
         self._held_tracks: tuple[Track, ...] = ()
-        self._pacer: Pacer | None = None
+        self._pacer: Pacer | LivePacer = LivePacer()
         self._arrived_ns: int | None = None
         self._failure: SourceError | None = None
 
@@ -95,6 +97,11 @@ class HttpSource:
         return self._playlist is not None
 
     @property
+    def is_file(self) -> bool:
+        """Whether the body has a length: it is not to be begun again where it breaks."""
+        return not isinstance(self._pacer, LivePacer)
+
+    @property
     def tracks(self) -> tuple[Track, ...]:
         """The tracks known so far; those of the frames that ``receive`` returned last."""
         if self._playlist is not None:
@@ -113,16 +120,22 @@ class HttpSource:
         """``received_packets`` counts those of the container: TS packets, FLV tags, fragments."""
         if self._playlist is not None:
             return self._playlist.statistics
-        if self._response is None or self._demuxer is None:
+        if self._body is None or self._demuxer is None:
             return SourceStatistics()
         counted = self._demuxer.statistics
         return SourceStatistics(
-            received_bytes=self._response.connection.received_bytes,
+            received_bytes=self._body.received_bytes,
             received_packets=counted.packets,
             lost_packets=counted.lost_packets,
             dropped_frames=counted.dropped_frames,
+            reconnects=self._body.resumptions,
             malformed=counted.malformed,
         )
+
+    @property
+    def left_out(self) -> str | None:
+        """In words, what is sent and the stream goes without."""
+        return left_out_of(self._demuxer)
 
     @property
     def programs(self) -> tuple[ListedProgram, ...]:
@@ -131,10 +144,10 @@ class HttpSource:
 
     @property
     def arrived_ns(self) -> int | None:
-        """When the newest bytes of the last batch arrived; not known of a body that is paced."""
+        """When the newest bytes of the last batch arrived; not known of what had to wait."""
         if self._playlist is not None:
             return self._playlist.arrived_ns
-        return None if self._pacer is not None else self._arrived_ns
+        return self._arrived_ns
 
     @property
     def patience_s(self) -> float:
@@ -144,44 +157,44 @@ class HttpSource:
     @property
     def buffered_bytes(self) -> int:
         """Received, and not taken by whoever reads this source."""
-        waiting = self._response.connection.queued_bytes if self._response is not None else 0
+        waiting = self._body.response.connection.queued_bytes if self._body is not None else 0
         return waiting + held_bytes(self._held)
 
     @property
     def paused(self) -> bool:
         """Whether the server is being slowed down."""
-        return self._response is not None and self._response.connection.paused
+        return self._body is not None and self._body.response.connection.paused
 
     # ------------------------------------------------------------------ opening
 
     async def _open(self) -> None:
         client = HttpClient(self._outbound, HttpOptions.of(self._chosen))
         await self._stack.enter_async_context(client)
-        response = await self._stack.enter_async_context(client.get(input_url(self._chosen)))
-        response.require_success()
-        head, container = await self._recognise(response)
+        body = await self._stack.enter_async_context(HttpBody(client, input_url(self._chosen)))
+        body.response.require_success()
+        head, container = await self._recognise(body)
         if container is Container.PLAYLIST:
             await self._hand_over()
             return
-        response.require_plain()
-        self._response, self._first_piece = response, head
+        body.response.require_plain()
+        self._body, self._first_piece = body, head
         chosen = self._chosen
         self._demuxer = demuxer_of(container, program=chosen.program, pids=chosen.pids)
-        if response.content_length is None:
-            response.follow_rate()
+        if body.response.content_length is None:
+            body.response.follow_rate()
         else:
             self._pacer = Pacer()
 
-    async def _recognise(self, response: HttpResponse) -> tuple[bytes, Container]:
+    async def _recognise(self, body: HttpBody) -> tuple[bytes, Container]:
         """The first bytes, and what they are."""
-        head = b""
+        head, response = b"", body.response
         limit_s = HttpOptions.of(self._chosen).timeout_s
         if response.content_type not in PLAYLIST_TYPES:
             response.require_plain()
         try:
             async with asyncio.timeout(limit_s):
                 while True:
-                    piece = await response.chunk()
+                    piece = await body.chunk()
                     head += piece
                     container = sniff(head, response.content_type, at_end=not piece)
                     if container is not None:
@@ -201,21 +214,24 @@ class HttpSource:
 
     async def _read(self) -> None:
         """Take what arrived through the demuxer, or learn that there is no more."""
-        assert self._response is not None
+        assert self._body is not None
         piece = self._first_piece
         if piece:
             self._first_piece = b""
         else:
             try:
-                if self._response.connection.queued_bytes:
+                connection = self._body.response.connection
+                if connection.paused and isinstance(self._pacer, LivePacer):
+                    self._pacer.pushed(asyncio.get_running_loop().time())
+                if connection.queued_bytes:
                     await asyncio.sleep(0)  # it sends faster than it is read: the others have their turn
-                piece = await self._response.chunk()
+                piece = await self._body.chunk()
             except SourceError as err:
                 self._failure = err
                 self._put(self._remaining_frames())
                 return
         if piece:
-            self._arrived_ns = time.monotonic_ns()
+            self._arrived_ns = None if self.is_file else time.monotonic_ns()
             self._demux(piece)
         else:
             frames = self._remaining_frames()
@@ -247,8 +263,8 @@ class HttpSource:
             return []
 
     def _end(self) -> SourceError:
-        assert self._response is not None
-        if self._response.complete:
+        assert self._body is not None
+        if self._body.response.complete:
             return SourceEnded("http: the server says that the stream is over")
         return SourceUnreachable("http: the server closed the connection")
 
@@ -256,24 +272,22 @@ class HttpSource:
         if not frames:
             return
         assert self._demuxer is not None
-        if self._pacer is None:
-            self._batches.put(frames, self._demuxer.tracks)
-            return
         now_s = asyncio.get_running_loop().time()
         if not self._batches.tracks:
-            self._pacer.start(frames[0].dts_90k, now_s - LEAD_S)
+            self._pacer.start(frames[0].dts_90k, now_s - (LEAD_S if self.is_file else 0.0))
         self._held += frames
         self._held_tracks = self._demuxer.tracks
         self._release(now_s)
+        if isinstance(self._pacer, LivePacer):
+            self._pacer.follow(self._held, now_s)
 
     def _release(self, now_s: float) -> None:
-        assert self._pacer is not None
         due = self._pacer.take(self._held, now_s)
         if due:
             self._batches.put(due, self._held_tracks)
 
     async def _wait_until_due(self) -> None:
-        assert self._pacer is not None
+        self._arrived_ns = None
         loop = asyncio.get_running_loop()
         await asyncio.sleep(self._pacer.wait_s(self._held, loop.time()))
         self._release(loop.time())

@@ -4,6 +4,7 @@ Pure: time is a parameter, in seconds of any monotonic clock. Deadlines are comp
 nothing drifts, however late each single release was.
 """
 
+import math
 from collections import deque
 
 from openstreamer.media.clock import TICKS_PER_SECOND
@@ -14,6 +15,8 @@ JUMP_90K = 2 * TICKS_PER_SECOND  # a step over 2 s is a restarted clock or a hol
 LATE_S = 1.0  # who is later than this does not catch up in a burst, but goes on from now
 STEER_OVER_S = 30.0  # a wrong distance from the live edge is put right over this time
 MAX_STEER = 0.03  # of the rate: players and the packager do not notice
+LIVE_LEAD_S = 3.0  # that a live stream may be ahead of real time: servers begin with a GOP or two at once
+PUSHED_S = 60.0  # since a server was held back last, until it counts as one that keeps time by itself
 
 
 class Pacer:
@@ -21,22 +24,27 @@ class Pacer:
 
     The first frame is due at once, unless ``start`` said otherwise. A time that jumps by more than 2 s goes
     on where the frame before was due. A consumer that comes late by more than ``late_s`` loses that time for
-    good. ``speed`` is how many seconds of media go in a second.
+    good. ``speed`` is how many seconds of media go in a second, ``lead_s`` how far ahead of real time a clock
+    may go on that jumped while its consumer was waiting for frames.
     """
 
     __slots__ = (
         "_anchor_90k",
         "_anchor_s",
         "_caught_up",
+        "_hole_ends_90k",
         "_last_90k",
         "_late_s",
+        "_lead_s",
         "_newest_90k",
         "_normal_ticks_per_s",
         "_ticks_per_s",
     )
 
-    def __init__(self, *, late_s: float = LATE_S, speed: float = 1.0) -> None:
+    def __init__(self, *, late_s: float = LATE_S, speed: float = 1.0, lead_s: float = 0.0) -> None:
         self._late_s = late_s
+        self._lead_s = lead_s
+        self._hole_ends_90k: set[int] = set()
         self._anchor_90k: int | None = None
         self._anchor_s = 0.0
         self._ticks_per_s = self._normal_ticks_per_s = TICKS_PER_SECOND * speed
@@ -71,11 +79,11 @@ class Pacer:
         self._last_90k[frame.track.id] = dts
         if self._anchor_90k is None:
             self._anchor(dts, now_s)
-        elif dts < last - JUMP_90K or dts > self._newest_90k + JUMP_90K:
-            self._anchor(dts, max(now_s, self._due_s(self._newest_90k)))
+        elif dts < last - JUMP_90K or (dts > self._newest_90k + JUMP_90K and dts not in self._hole_ends_90k):
+            self._anchor(dts, max(now_s - self._lead_s, self._due_s(self._newest_90k)))
         if dts < self._newest_90k:
             return self._due_s(dts)
-        self._newest_90k = dts
+        self.passed(dts)
         due_s = self._due_s(dts)
         if due_s >= now_s:
             self._caught_up = True
@@ -90,9 +98,15 @@ class Pacer:
         assert self._anchor_90k is not None
         return self._anchor_90k + int((until_s - self._anchor_s) * self._ticks_per_s)
 
+    def hole_until(self, dts_90k: int) -> None:
+        """The frame at ``dts_90k`` follows a hole: its clock did not jump, and it is due at its time."""
+        self._hole_ends_90k.add(dts_90k)
+
     def passed(self, dts_90k: int) -> None:
         """Frames up to this one were given out without ``due_s``."""
         self._newest_90k = max(self._newest_90k, dts_90k)
+        if self._hole_ends_90k:
+            self._hole_ends_90k = {each for each in self._hole_ends_90k if each > self._newest_90k}
 
     def take(self, queue: deque[Frame], now_s: float, batch_s: float = BATCH_S) -> list[Frame]:
         """Take the frames from the head of ``queue`` that are due within ``batch_s``."""
@@ -113,3 +127,34 @@ class Pacer:
     def _due_s(self, dts_90k: int) -> float:
         assert self._anchor_90k is not None
         return self._anchor_s + (dts_90k - self._anchor_90k) / self._ticks_per_s
+
+
+class LivePacer(Pacer):
+    """Lets live media through as it comes, and holds back what gets ``LIVE_LEAD_S`` ahead of real time.
+
+    What the network held up comes late and all at once, and is let through: live media does not wait for
+    itself.
+    """
+
+    __slots__ = ("_pushed_s",)
+
+    def __init__(self) -> None:
+        super().__init__(late_s=math.inf, lead_s=LIVE_LEAD_S)
+        self._pushed_s = -math.inf
+
+    def start(self, dts_90k: int, due_s: float) -> None:
+        """The first frame came at ``due_s``; so much more as live media may be ahead goes at once."""
+        super().start(dts_90k, due_s - self._lead_s)
+
+    def pushed(self, now_s: float) -> None:
+        """The server sends more than is taken: it keeps no time, and none of its clock's is followed."""
+        self._pushed_s = now_s
+
+    def follow(self, queue: deque[Frame], now_s: float) -> None:
+        """``queue`` is what had to wait. A clock that is a little fast, as every second one is, uses up its
+        lead in the end: it is followed, instead of being kept waiting ever longer."""
+        waits_s = 0.0
+        if queue and now_s - self._pushed_s >= PUSHED_S:
+            waits_s = self.wait_s(queue, now_s)
+        if waits_s or self.rate != 1.0:
+            self.steer(waits_s, 0.0, now_s)

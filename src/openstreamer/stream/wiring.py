@@ -84,7 +84,9 @@ class SourceOpener:
         def connect() -> "HttpSource":
             return HttpSource(self._outbound, chosen, lambda playlist: self._open_hls(http, playlist))
 
-        return ReconnectingSource(connect, may_reconnect=lambda source: not source.is_playlist)
+        return ReconnectingSource(
+            connect, may_reconnect=lambda source: not (source.is_playlist or source.is_file)
+        )
 
     def _open_hls(self, http: HttpInput, chosen: Input) -> "HlsSource":
         from openstreamer.sources.hls import HlsLimits, HlsMemory, HlsSource

@@ -315,6 +315,36 @@ def test_whatever_a_server_lists_nothing_is_fetched_twice_or_backwards(
     assert len(set(fetched)) == len(fetched)
 
 
+# ---------------------------------------------------------------------- what is missing
+
+
+def test_what_is_fetched_says_how_much_is_missing_before_it() -> None:
+    gaps = "#EXT-X-GAP\n#EXTINF:2,\ng1\n#EXT-X-GAP\n#EXTINF:1.5,\ng2\n#EXTINF:2,\ns3\n"
+    head = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\ns0\n"
+    follower = following(media(head + gaps + "#EXTINF:2,\ns4\n#EXTINF:2,\ns5\n#EXT-X-ENDLIST\n"))
+    follower.done(next_of(follower))
+    assert (next_of(follower).uri, next_of(follower).hole_s) == ("s3", 3.5)
+    follower.done(next_of(follower))
+    assert next_of(follower).hole_s == 0.0
+    follower.skip(next_of(follower))
+    assert (next_of(follower).uri, next_of(follower).hole_s) == ("s5", 2.0)
+
+
+def test_a_part_that_cannot_be_had_costs_its_segment() -> None:
+    follower = following(low_latency(10, 4, 2))
+    while (fetch := next_of(follower)).msn < 13:
+        follower.done(fetch)
+    follower.skip(fetch)
+    assert (next_of(follower).msn, next_of(follower).hole_s) == (14, 2.0)
+
+
+def test_what_slid_out_is_missing() -> None:
+    follower = following(live(10, 3))
+    follower.done(next_of(follower))
+    follower.loaded(live(20, 3), 20.0, 20.0)
+    assert (next_of(follower).uri, next_of(follower).hole_s) == ("s20", 18.0)
+
+
 # ---------------------------------------------------------------------- a list that stalled before
 
 

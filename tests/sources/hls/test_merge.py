@@ -147,6 +147,46 @@ def test_a_hole_stays_a_hole() -> None:
     assert times_of(frames, VIDEO)[25] == 540_000
 
 
+def given_out_s(merger: FrameMerger, until_s: float) -> list[float]:
+    """When each picture comes, looked at every 20 ms."""
+    found: list[float] = []
+    for tick in range(int(until_s * 50)):
+        taken = merger.take(tick * 0.02)
+        found += [tick * 0.02 for frame in taken if frame.track is VIDEO]
+    return found
+
+
+@pytest.mark.parametrize("periods", [(0, 0), (0, 1)])
+def test_segments_that_are_missing_are_waited_for(periods: tuple[int, int]) -> None:
+    merger = FrameMerger(1)
+    merger.put(0, (0, periods[0]), muxed(0))
+    merger.hole(0, 4 * 90_000)
+    merger.put(0, (0, periods[1]), muxed(5 * 90_000))
+    merger.begin(0.0, 0.0)
+    times_s = given_out_s(merger, 7.0)
+    assert times_s[25] == pytest.approx(5.0, abs=0.15)
+    assert times_s[-1] == pytest.approx(5.96, abs=0.15)
+
+
+def test_segments_that_are_missing_of_picture_and_sound_are_waited_for() -> None:
+    merger = FrameMerger(2)
+    for rendition, made in enumerate((pictures, sounds)):
+        merger.put(rendition, (0, 0), made(0))
+        merger.hole(rendition, 4 * 90_000)
+        merger.put(rendition, (0, 0), made(5 * 90_000))
+    merger.begin(0.0, 0.0)
+    assert given_out_s(merger, 7.0)[25] == pytest.approx(5.0, abs=0.15)
+
+
+def test_a_clock_that_jumps_further_than_what_is_missing_is_not_waited_for() -> None:
+    merger = FrameMerger(1)
+    merger.put(0, (0, 0), muxed(0))
+    merger.hole(0, 2 * 90_000)
+    merger.put(0, (0, 0), muxed(60 * 90_000))
+    merger.begin(0.0, 0.0)
+    assert given_out_s(merger, 7.0)[25] == pytest.approx(1.0, abs=0.15)
+
+
 def test_pictures_keep_their_distance_from_decoding_to_showing() -> None:
     reordered = [video(n * STEP_90K, key=n == 0, track=VIDEO, pts_90k=(n + 2) * STEP_90K) for n in range(5)]
     later = [

@@ -39,7 +39,8 @@ Edge = tuple[
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """One thing to fetch. ``part`` None: a whole segment. ``rest`` of one whose first parts were fetched
-    already. ``hinted``: it is announced and may not exist yet."""
+    already. ``hinted``: it is announced and may not exist yet. ``hole_s``: how much media is missing before
+    it."""
 
     msn: int
     part: int | None
@@ -51,6 +52,7 @@ class Fetch:
     key: Key | None = None
     hinted: bool = False
     rest: bool = False
+    hole_s: float = 0.0
 
 
 class Follower:
@@ -82,6 +84,7 @@ class Follower:
         self._stalled_at = stalled_at  # None once it has changed
         self._stale_least_s = stale_least_s
         self._next = (0, 0)  # media sequence number, parts of it that are done
+        self._hole_s = 0.0  # that was left out since something was fetched
         self._from_first_part = True
         self._discontinuity_shift = 0
         self._loaded_s = 0.0
@@ -250,6 +253,7 @@ class Follower:
         found = place(playlist, near=self._near, low_latency=self.low_latency)
         self._next = (found.msn, found.part)
         self._from_first_part = found.part == 0
+        self._hole_s = 0.0
         self.start = found
 
     # ------------------------------------------------------------------ what to fetch
@@ -271,6 +275,7 @@ class Follower:
         """``fetch`` was fetched."""
         if not self._is_next(fetch):
             return
+        self._hole_s = 0.0
         if fetch.part is None:
             self.taken += 1
             self._next = (fetch.msn + 1, 0)
@@ -284,6 +289,7 @@ class Follower:
         if not self._is_next(fetch):
             return
         self.skipped += 1
+        self._hole_s += self._duration_s(fetch)
         self._next = (fetch.msn + 1, 0)
         self._from_first_part = True
 
@@ -311,6 +317,7 @@ class Follower:
         self._near = None
         found = place(replace(playlist, start_offset_s=None, ended=False), low_latency=self.low_latency)
         self.skipped += found.msn - self._next[0]
+        self._hole_s += (found.msn - self._next[0]) * self.target_s
         self._next = (found.msn, found.part)
         self._from_first_part = found.part == 0
 
@@ -320,7 +327,7 @@ class Follower:
         if part == 0 and not segment.gap:
             return self._fetch(segment, None)
         if part == 0:
-            self._step_over()
+            self._step_over(segment)
             return None
         if segment.parts:
             if part < len(segment.parts):
@@ -331,12 +338,13 @@ class Follower:
             return None
         if self._from_first_part:
             return replace(self._fetch(segment, None), rest=True)
-        self._step_over()  # its parts are not listed any more: how much of it is missing is not known
+        self._step_over(segment)  # its parts are not listed any more: how much is missing is not known
         return None
 
-    def _step_over(self) -> None:
+    def _step_over(self, segment: MediaSegment) -> None:
         """Leave the segment out."""
         self.skipped += 1
+        self._hole_s += segment.duration_s
         self._next = (self._next[0] + 1, 0)
         self._from_first_part = True
 
@@ -374,15 +382,24 @@ class Follower:
             segment.byte_range,
             segment.initialization,
             segment.key,
+            hole_s=self._hole_s,
         )
 
     def _fetch_part(self, segment: MediaSegment, part: PartialSegment, index: int) -> Fetch | None:
         if part.gap:
-            self._step_over()
+            self._step_over(segment)
             return None
         return replace(
             self._fetch(segment, index), uri=part.uri, duration_s=part.duration_s, byte_range=part.byte_range
         )
+
+    def _duration_s(self, fetch: Fetch) -> float:
+        """Of a segment, as far as it is known; of one that grows, at most what it may become."""
+        playlist = self.playlist
+        if fetch.part is None or playlist is None:
+            return fetch.duration_s
+        listed = playlist.media_sequence <= fetch.msn < playlist.next_msn
+        return segment_at(playlist, fetch.msn).duration_s if listed else self.target_s
 
     def _period(self, segment: MediaSegment) -> Period:
         return self.restarts, segment.discontinuity_sequence + self._discontinuity_shift

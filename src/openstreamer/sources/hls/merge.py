@@ -16,6 +16,7 @@ TURN_90K = 1 << 33  # one turn of the clock of MPEG-TS and packed audio
 HALF_TURN_90K = TURN_90K >> 1
 LONGEST_STEP_90K = 45_000  # what one frame may claim as its duration
 DEFAULT_STEP_90K = {True: 3600, False: 1920}  # of a picture at 25 fps, of 1024 samples at 48 kHz
+HOLE_SLACK_90K = 90_000  # by which durations in a playlist may be wrong
 LOOKED_AT = 64  # frames, for the first one of each track
 
 _Clock = tuple[Period, int]  # a period, and how often the time of a rendition fell inside it
@@ -25,7 +26,18 @@ class _Queue:
     """The frames of one rendition that wait: those on the common clock, and runs of those that come after a
     discontinuity, whose offset is chosen when it is their turn."""
 
-    __slots__ = ("falls", "last_90k", "marks", "period", "placed", "put", "runs", "shift_90k", "taken")
+    __slots__ = (
+        "falls",
+        "hole_90k",
+        "last_90k",
+        "marks",
+        "period",
+        "placed",
+        "put",
+        "runs",
+        "shift_90k",
+        "taken",
+    )
 
     def __init__(self) -> None:
         self.placed: deque[Frame] = deque()
@@ -34,6 +46,7 @@ class _Queue:
         self.falls = 0
         self.shift_90k = 0  # whole turns of a 33-bit clock
         self.last_90k: int | None = None  # container time of the last frame that was placed
+        self.hole_90k = 0  # what is missing, until frames from behind it are placed
         self.put = 0  # frames, ever
         self.taken = 0
         self.marks: deque[int] = deque()  # the value of ``put`` at the end of each segment that waits
@@ -73,6 +86,11 @@ class FrameMerger:
             self._place_all(queue, period, frames)
         else:
             queue.runs.append((period, list(frames)))
+
+    def hole(self, rendition: int, hole_90k: int) -> None:
+        """About ``hole_90k`` are missing between the frames put so far and those to come: that is time that
+        passes without frames. Across a discontinuity the clock that follows begins so much later."""
+        self._queues[rendition].hole_90k = hole_90k
 
     def segment_ends(self, rendition: int) -> None:
         """The frames put so far are whole segments."""
@@ -196,6 +214,8 @@ class FrameMerger:
             queue.falls += 1  # the clock fell without a word: the encoder began anew
             offset = self._offset(queue, raw, frames, index)
             dts = raw + offset
+        if queue.hole_90k and last is not None and dts > last + JUMP_90K:
+            self._step(queue, dts, dts - last)
         queue.last_90k = raw
         pts = frame.pts_90k - frame.dts_90k + dts
         if last is None and self._start_out is not None and dts < self._start_out:
@@ -208,6 +228,12 @@ class FrameMerger:
         self._note(frame, dts, last)
         frame.dts_90k, frame.pts_90k = dts, pts
         return True
+
+    def _step(self, queue: _Queue, dts_90k: int, step_90k: int) -> None:
+        """The clock of a rendition with a hole steps: over the hole, if it is not by more than that."""
+        if step_90k <= queue.hole_90k + HOLE_SLACK_90K:
+            self.pacer.hole_until(dts_90k)
+        queue.hole_90k = 0
 
     def _join(self, period: Period) -> bool:
         """A rendition begins. What it has from before the first discontinuity that the others know of has no
@@ -241,7 +267,7 @@ class FrameMerger:
         clock = (queue.period, queue.falls)
         offset = self._offsets.get(clock)
         if offset is None:
-            offset = self._first_offset(raw_90k, frames, index)
+            offset = self._first_offset(raw_90k, frames, index) + (queue.hole_90k if self._end_out else 0)
             self._forget_old()
             self._offsets[clock] = offset
             self._references[clock] = raw_90k

@@ -43,6 +43,10 @@ class Sink(Protocol):
         """Take frames."""
         ...
 
+    def hole(self, rendition: int, hole_s: float) -> None:
+        """About ``hole_s`` of media are missing between the frames so far and those that follow."""
+        ...
+
     def segment_ends(self, rendition: int) -> None:
         """A segment or part was fetched as a whole."""
         ...
@@ -250,6 +254,8 @@ class Rendition:
         progress.decryptor = await self._decryptor(fetch)
         if fetch.period != self.reader.period:
             self._deliver(self.reader.end())
+        if fetch.hole_s:
+            self._sink.hole(self._index, fetch.hole_s)
         self.reader.begin_segment(fetch.period, initialization)
         progress.begun = True
 

@@ -16,6 +16,7 @@ from typing import Final, Self
 from openstreamer.config.input_urls import HttpInput
 from openstreamer.config.models import Input
 from openstreamer.config.urls import redact_request_url
+from openstreamer.media.clock import TICKS_PER_SECOND
 from openstreamer.media.errors import RemoteProtocolError, SourceEnded, SourceError, SourceRejected
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
@@ -23,7 +24,7 @@ from openstreamer.sources.base import SourceStatistics
 from openstreamer.sources.batches import FrameBatches
 from openstreamer.sources.hls.choice import VARIANT_PARAMETER, VariantChoice, choose, parse_choice
 from openstreamer.sources.hls.follow import Edge, Follower, Period
-from openstreamer.sources.hls.merge import FrameMerger
+from openstreamer.sources.hls.merge import HOLE_SLACK_90K, FrameMerger
 from openstreamer.sources.hls.position import Position
 from openstreamer.sources.hls.rendition import Rendition
 from openstreamer.sources.hls.segments import SegmentReader
@@ -262,6 +263,12 @@ class HlsSource:
         self._merger.put(rendition, period, frames)
         if self._starving:
             self._wake()
+
+    def hole(self, rendition: int, hole_s: float) -> None:
+        """Segments are missing: the picture stands still meanwhile, so that it costs nothing of the buffer.
+        A stream that would be given up while it waits goes on at once."""
+        if hole_s + HOLE_SLACK_90K / TICKS_PER_SECOND < self._renditions[rendition].follower.patience_s:
+            self._merger.hole(rendition, round(hole_s * TICKS_PER_SECOND))
 
     def segment_ends(self, rendition: int) -> None:
         """A segment or part is complete: see how far ahead of the release it is, and steer."""
