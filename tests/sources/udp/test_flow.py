@@ -68,6 +68,15 @@ def test_a_piece_may_look_like_rtp(size: int, looks: int, begin: int) -> None:
     assert flow.numbered == 0
 
 
+def test_packets_that_go_on_over_a_border_are_no_strays() -> None:
+    """The first piece looks like RTP, and has a packet; the second is a whole one."""
+    packets = [b"\x47\x01\x00" + bytes([0x10 | n & 15]) + b"\x80" * 184 for n in range(40)]
+    data = b"".join(packets)[76:]
+    flow = DatagramFlow()
+    assert passed([data[:300], data[300:488], *cut(data[488:], [700])], flow) == data
+    assert flow.strays == 0
+
+
 @pytest.mark.parametrize("size", [1400, 1316, 1000, 600])
 @pytest.mark.parametrize("begin", [0, 100, 12])
 def test_rtp_may_be_cut_anywhere_too(size: int, begin: int) -> None:
