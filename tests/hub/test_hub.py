@@ -264,3 +264,25 @@ async def test_capacity_shows_the_most_loaded_reader() -> None:
     hub.reader("idle")
     write(hub, gop(0, 51))
     assert hub.capacity_used == pytest.approx(0.5)
+
+
+async def test_the_first_reason_stays_and_who_writes_on_is_told_it() -> None:
+    hub = Hub()
+    assert hub.closed is None
+    writer = hub.writer()
+    hub.close(HubBroken("the input failed for good"))
+    hub.close()
+    assert str(hub.closed) == "the input failed for good"
+    with writer, pytest.raises(HubBroken, match="failed for good"):
+        writer.write(gop(0), TRACKS, now_ns=1)
+
+
+async def test_of_two_changes_of_the_track_set_without_a_frame_between_readers_see_the_last() -> None:
+    hub = Hub()
+    reader = hub.reader("r")
+    write(hub, gop(0), (VIDEO,))
+    write(hub, [], (AUDIO,))
+    write(hub, [*gop(5), audio(5 * 3600)], TRACKS)
+    assert len(await receive_now(reader)) == 5
+    assert len(await receive_now(reader)) == 6
+    assert reader.tracks == TRACKS
