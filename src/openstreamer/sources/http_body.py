@@ -14,7 +14,10 @@ from typing import Final, Self
 
 from openstreamer.media.errors import SourceError, SourceRejected, SourceStalled, SourceUnreachable
 from openstreamer.sources.http_client import HttpClient, HttpResponse
-from openstreamer.sources.reconnecting import BUDGET_S, STABLE_S, WAITS_S
+
+WAITS_S: Final = (0.0, 0.2, 0.6)  # before each try, as for live connections
+BUDGET_S: Final = 1.5  # until the server answers: less than the 2 s of silence after which a stream gives up
+STABLE_S: Final = 10.0  # a rest that was cut again within this is not asked for again
 
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", re.ASCII | re.IGNORECASE)
 _STRONG_AFTER_S: Final = 1.0  # section 8.8.2.2: between the last change and the answer
