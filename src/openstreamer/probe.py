@@ -13,7 +13,7 @@ from openstreamer.media.clock import TICKS_PER_SECOND
 from openstreamer.media.errors import ConfigError, SourceEnded, SourceError, SourceStalled
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
-from openstreamer.sources.base import KEY_FRAME_DEADLINE_S, LOOK_S, Source, programs_of
+from openstreamer.sources.base import KEY_FRAME_DEADLINE_S, LOOK_S, Source, left_out_of, programs_of
 from openstreamer.stream.observe import track_runtime
 from openstreamer.stream.silence import SilenceDeadline
 from openstreamer.stream.waiting import Waiting
@@ -24,6 +24,7 @@ ENOUGH_GOPS: Final = 3  # whole ones; then no more is learned by watching on
 ENOUGH_MEDIA_S: Final = 3.0
 USUAL_S: Final = 5.0  # enough media for one that has seen a single whole GOP
 LONG_GOP_S: Final = 5.0  # a viewer waits for it, and so does every failover
+_MPEG_AUDIO_LAYERS: Final = {"mp4a.40.32": "mp1", "mp4a.40.33": "mp2"}
 FAR_APART_MS: Final = 500  # audio that is muxed so far from its picture delays all of it
 
 
@@ -120,6 +121,8 @@ async def probe(
             await _watch(source, report, seen, seconds, progress)
         finally:
             report.programs = programs_of(source)
+            if (left_out := left_out_of(source)) is not None:
+                report.notes.append(f"a track is left out: {left_out}")
     except SourceEnded as err:
         if not seen.frames:
             report.refusals.append(f"it ended before the first frame: {err}")
@@ -249,7 +252,9 @@ class _Seen:
 
     def summary(self) -> str:
         """In a few words."""
-        codecs = ", ".join(each.track.codec for each in self._ordered())
+        codecs = ", ".join(
+            spoken_codec(each.track.codec, each.track.config.codec_string) for each in self._ordered()
+        )
         return f"{codecs}, {self.frames} frames"
 
     def tell(self, report: ProbeReport) -> None:
@@ -318,7 +323,12 @@ def _notes_on_programs(programs: tuple[ListedProgram, ...]) -> list[str]:
 
 
 def _named(track: Track) -> str:
-    return f"{track.kind.value} ({track.codec})"
+    return f"{track.kind.value} ({spoken_codec(track.codec, track.config.codec_string)})"
+
+
+def spoken_codec(codec: str, codec_string: str) -> str:
+    """What people call a codec: the API has one name for all layers of MPEG audio."""
+    return _MPEG_AUDIO_LAYERS.get(codec_string, codec)
 
 
 def _rounded(value_s: float | None) -> float | None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from openstreamer.config.models import Input
 from openstreamer.config.urls import redact_url
 from openstreamer.media.errors import ConfigError
-from openstreamer.probe import ProbedTrack, ProbeReport, probe
+from openstreamer.probe import ProbedTrack, ProbeReport, probe, spoken_codec
 from openstreamer.stream.wiring import SourceOpener
 from openstreamer.wire.demuxer import ListedProgram, ListedStream
 
@@ -99,7 +99,7 @@ def _streams(streams: Iterable[ListedStream]) -> str:
 
 def _track(track: ProbedTrack) -> str:
     shown: dict[str, Any] = track.shown
-    parts = [f"{shown['kind']:<5} {shown['codec']}"]
+    parts = [f"{shown['kind']:<5} {spoken_codec(shown['codec'], shown.get('codec_string') or '')}"]
     if shown.get("codec_string"):
         parts[0] += f" ({shown['codec_string']})"
     if track.pid is not None:

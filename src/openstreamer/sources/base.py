@@ -114,8 +114,8 @@ class Selective(Protocol):
         ...
 
 
-def left_out_of(source: Source | None) -> str | None:
-    """What ``source`` goes on without."""
+def left_out_of(source: object) -> str | None:
+    """What ``source``, or a reader inside of one, goes on without."""
     return source.left_out if isinstance(source, Selective) else None
 
 

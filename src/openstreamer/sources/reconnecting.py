@@ -13,6 +13,7 @@ from openstreamer.sources.base import (
     FirstFrameWait,
     Source,
     SourceStatistics,
+    left_out_of,
     patience_of,
     programs_of,
 )
@@ -93,6 +94,11 @@ class ReconnectingSource(Generic[S]):
     def statistics(self) -> SourceStatistics:
         """Over all connections; ``reconnects`` counts those after the first."""
         return self._finished if self._source is None else self._finished + self._source.statistics
+
+    @property
+    def left_out(self) -> str | None:
+        """What the source goes on without."""
+        return left_out_of(self._newest)
 
     @property
     def programs(self) -> tuple[ListedProgram, ...]:

@@ -245,6 +245,7 @@ class TestWrongFiles:
         mount.put("a.mp4", data[: len(data) * 2 // 3])
         seen, error = mount.play("a.mp4")
         assert isinstance(error, SourceEnded)
+        assert "it is cut off" in str(error)
         assert 60 < len(seen) < 130
 
     def test_what_cannot_be_carried_is_named(self, mount: Mount) -> None:
@@ -309,6 +310,17 @@ class TestLibav:
         assert len(pictures) == 20
         assert pictures[0].key
         assert all(unit.pts_90k >= unit.dts_90k for unit in pictures)
+
+    @pytest.mark.parametrize(("suffix", "codec"), [(".mov", "pcm_s16le"), (".mkv", "flac")])
+    async def test_sound_that_is_not_carried_is_left_out_in_words(
+        self, mount: Mount, suffix: str, codec: str
+    ) -> None:
+        mount.put(f"a{suffix}", make(suffix, *X264, "-c:a", codec, seconds="0.2"))
+        frames: list[Frame] = []
+        async with mount.source(f"a{suffix}", inline=False) as source:
+            assert isinstance(await play(source, frames), SourceEnded)
+            assert "is not supported" in str(source.left_out)
+        assert {frame.track.is_video for frame in frames} == {True}
 
     async def test_a_loop_goes_on_in_the_same_child(self, mount: Mount) -> None:
         mount.put("a.mkv", make(".mkv", *X264, *AAC, seconds="0.64"))

@@ -197,12 +197,27 @@ def test_without_video_every_audio_frame_is_a_key() -> None:
 def test_programs_are_told_before_any_frame() -> None:
     language = descriptor(0x0A, b"eng\x00")
     demuxer = MpegTsDemuxer()
-    demuxer.receive_data(tables(StreamEntry(0x101, 0x0F, language), MPEG2) + null_packets(5))
+    demuxer.receive_data(
+        tables(StreamEntry(0x101, 0x0F, language), StreamEntry(0x200, 0x82, b"")) + null_packets(5)
+    )
     (program,) = demuxer.programs
     assert demuxer.program is program
     assert (program.number, program.pmt_pid, program.pcr_pid) == (1, PMT_PID, VIDEO_PID)
     assert [(each.pid, each.language) for each in program.streams] == [(0x101, "eng"), (0x200, "und")]
     assert demuxer.statistics.unknown_streams == 1
+
+
+def test_sound_is_not_played_without_a_picture_of_another_codec() -> None:
+    demuxer = MpegTsDemuxer()
+    demuxer.receive_data(tables(StreamEntry(0x101, 0x0F, b""), MPEG2) + null_packets(5))
+    with pytest.raises(SourceRejected, match=r"MPEG-2 video .* on PID 512 is not supported"):
+        demuxer.receive_eof()
+
+
+def test_sound_alone_is_played_when_it_alone_is_wanted() -> None:
+    demuxer = MpegTsDemuxer(pids=[0x101])
+    demuxer.receive_data(tables(StreamEntry(0x101, 0x0F, b""), MPEG2) + null_packets(5))
+    assert demuxer.program is not None
 
 
 def two_programs(data: bytes, number: int) -> bytes:
@@ -381,7 +396,7 @@ def test_a_program_that_is_replaced_is_followed() -> None:
 
 def test_a_program_of_unknown_streams_is_refused_in_words() -> None:
     demuxer = MpegTsDemuxer(limits=MpegTsLimits(max_silent_packets=50))
-    with pytest.raises(SourceRejected, match=r"only MPEG-2 video \(stream type 0x02\)"):
+    with pytest.raises(SourceRejected, match=r"MPEG-2 video \(stream type 0x02\)"):
         demuxer.receive_data(tables(MPEG2) + null_packets(100))
 
 
@@ -404,6 +419,15 @@ def test_a_program_that_cannot_be_carried_is_refused_after_the_wait_for_tracks(
                 clock(0x200, 90 * time_ms) + clock(0x201, 1 << 30) + clock(0x202, 0)[:6].ljust(188)
             )
     assert time_ms == waited_ms
+
+
+def test_clear_sound_is_not_played_without_its_scrambled_picture() -> None:
+    data = bytearray(muxed(pair(1)))
+    for at in range(0, len(data), 188):
+        pid = (data[at + 1] & 0x1F) << 8 | data[at + 2]
+        data[at + 3] |= 0x80 if pid == VIDEO_PID else 0
+    with pytest.raises(SourceRejected, match="h264 on PID 256 is scrambled"):
+        eof(bytes(data), MpegTsDemuxer())
 
 
 def test_a_scrambled_live_program_is_refused_after_the_wait_for_tracks() -> None:

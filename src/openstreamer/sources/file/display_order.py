@@ -13,7 +13,7 @@ from openstreamer.media.clock import TICKS_PER_SECOND
 from openstreamer.media.frame import Frame
 from openstreamer.media.h264 import H264Config
 from openstreamer.media.h265 import H265Config
-from openstreamer.media.picture_order import Place, PictureOrder
+from openstreamer.media.picture_order import PictureOrder, Place
 
 DEPTH_MAX = 16  # pictures a decoder may have to reorder, in H.264 and in H.265
 MEASURED_PICTURES = 48  # looked at where the stream does not say how far they are reordered
@@ -104,7 +104,7 @@ class DisplayOrder:
         return frames
 
     def _timed(self, waiting: _Waiting) -> Frame:
-        """Shown when the container has its picture of that number, and decoded so much earlier that it can be."""
+        """Shown when the container has its picture of that number; decoded early enough for that."""
         assert waiting.shown is not None
         frame, times_90k, number = waiting.frame, self._times_90k, waiting.number
         early = number - (self._depth or 0)

@@ -18,7 +18,7 @@ from typing import Any
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 
 from openstreamer.media.clock import TICKS_PER_SECOND
 from openstreamer.media.errors import MediaError, SourceRejected
@@ -39,6 +39,7 @@ MAX_HELD_UNKNOWN = 256  # frames while a track does not show what it is
 MAX_REORDERED = 16  # pictures, of H.264 and H.265
 BATCH_BYTES = 128 << 10  # sent in one go
 _VIDEO_ID, _FIRST_AUDIO_ID = 0, 1
+_VIDEO_STREAM_ID = 0xE0  # and the 15 behind it, of a program stream (ISO/IEC 13818-1 table 2-22)
 _WITHOUT_TIMES = frozenset(("h264", "hevc", "obu"))  # bare elementary streams
 _WITHOUT_PRESENTATION_TIMES = frozenset(("avi",))  # libav guesses them as decoding time and a constant
 
@@ -75,10 +76,16 @@ def _play(path: str, out: PipeEncoder, pipe: socket.socket) -> int:
     announced: tuple[Track, ...] = ()
     count = pending_bytes = 0
     with av.open(f"file:{path}", options=options) as container:
-        for tracks, frame in _frames(container):
+        chosen, left_out = _choose(container)
+        if left_out:
+            out.send_message({"left_out": left_out})
+        for tracks, frame in _frames(container, chosen):
             if tracks != announced:
                 out.send_tracks(tracks)
                 announced = tracks
+                left_out = next((each.complaint for each in chosen.values() if each.track is None), "")
+                if left_out:
+                    out.send_message({"left_out": f"audio: {left_out}"})
             out.send_frame(frame)
             count += 1
             pending_bytes += len(frame.payload)
@@ -88,12 +95,13 @@ def _play(path: str, out: PipeEncoder, pipe: socket.socket) -> int:
     return count
 
 
-def _frames(container: InputContainer) -> Iterator[tuple[tuple[Track, ...], Frame]]:
+def _frames(
+    container: InputContainer, chosen: dict[int, StreamFrames]
+) -> Iterator[tuple[tuple[Track, ...], Frame]]:
     """The frames of a file and the tracks they go with; begins with a key frame of video, if there is video.
 
     Frames are held back until all tracks are known. Sound from before the picture is left out.
     """
-    chosen = _choose(container)
     with_video = any(each.is_video for each in chosen.values())
     start_90k: int | None = None
     held: list[Frame] = []
@@ -169,14 +177,15 @@ def _frame(each: StreamFrames, packet: "Packet[Any]", dts: int) -> list[Frame]:
     pts = packet.pts if packet.pts is not None else dts
     try:
         return each.frame(_to_90k(pts, base), _to_90k(dts, base), packet.is_keyframe, bytes(packet))
-    except MediaError:
+    except MediaError as err:
+        each.complaint = str(err)
         return []  # a damaged packet: the next one may be fine
 
 
-def _choose(container: InputContainer) -> dict[int, StreamFrames]:
-    """The first video stream and all audio streams, by index.
+def _choose(container: InputContainer) -> tuple[dict[int, StreamFrames], str]:
+    """The first video stream and all audio streams, by index; why there is no audio beside video, if any.
 
-    Raises :class:`Refused` when there are none, or none of a kind can be carried.
+    Raises :class:`Refused` when there are none, or there is video that cannot be carried.
     """
     chosen: dict[int, StreamFrames] = {}
     refused: dict[str, str] = {}
@@ -187,6 +196,9 @@ def _choose(container: InputContainer) -> dict[int, StreamFrames]:
             continue  # subtitles, data, cover pictures
         if kind == "video" and kind in kinds:
             continue
+        if reason := _unusable(container.format.name, stream):
+            refused.setdefault("video", reason)
+            continue
         track_id = _VIDEO_ID if kind == "video" else _FIRST_AUDIO_ID + len(chosen)
         frames = stream_frames(stream, track_id, _display_order(container.format.name))
         if frames is None:
@@ -194,12 +206,20 @@ def _choose(container: InputContainer) -> dict[int, StreamFrames]:
             continue
         kinds.add(kind)
         chosen[stream.index] = frames
-    for kind, words in refused.items():
-        if kind not in kinds:
-            raise Refused(words)
+    if "video" in refused and "video" not in kinds:
+        raise Refused(refused["video"])
     if not chosen:
-        raise Refused("there is neither video nor audio in it")
-    return chosen
+        raise Refused(refused.get("audio", "there is neither video nor audio in it"))
+    return chosen, "" if "audio" in kinds else refused.get("audio", "")
+
+
+def _unusable(format_name: str, stream: Stream) -> str:
+    """Why a container that libav reads does not give what its stream needs; empty when it does."""
+    if format_name == "asf" and codec_of(stream) in ("h264", "hevc"):
+        return f"ASF does not say when pictures of {codec_of(stream)} are shown: remux it to MP4 or Matroska"
+    if format_name == "mpeg" and stream.id & 0xF0 == _VIDEO_STREAM_ID and stream.type != "video":
+        return "MPEG program stream: libav does not know the codec of its picture"
+    return ""
 
 
 def _display_order(format_name: str) -> DisplayOrder | None:

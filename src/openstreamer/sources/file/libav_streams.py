@@ -39,6 +39,7 @@ class StreamFrames:
         self, codec: str, extradata: bytes, track_id: int, language: str, order: DisplayOrder | None = None
     ) -> None:
         self.track: Track | None = None
+        self.complaint = ""  # why the last packet made no frame
         self._order = order
         self.is_video = codec in _RANDOM_ACCESS
         self._codec = codec

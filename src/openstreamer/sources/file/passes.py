@@ -18,7 +18,7 @@ from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
 from openstreamer.sources.child import START_DEADLINE_S, ChildDied, ChildLimits, ChildProcess
 from openstreamer.sources.file.opening import MediaFile
-from openstreamer.sources.file.readers import Container, PassReader, open_pass
+from openstreamer.sources.file.readers import Container, IndexedPass, PassReader, open_pass
 from openstreamer.wire.demuxer import ListedProgram, programs_in
 from openstreamer.wire.pipe import End, Hello, Message, PipeEvent, TracksAnnounced
 
@@ -41,6 +41,8 @@ class Passes(Protocol):
     """The frames of a file, over and over."""
 
     dropped_frames: int
+    left_out: str | None  # in words, what is not carried although the rest is
+    missing_samples: int  # of the pass that ended, beyond the end of a file that was cut off
 
     async def __aenter__(self) -> Self: ...
 
@@ -80,6 +82,8 @@ class OwnPasses:
         pids: list[int],
     ) -> None:
         self.dropped_frames = 0
+        self.left_out: str | None = None
+        self.missing_samples = 0
         self._file = file
         self._open = functools.partial(open_pass, file, container, program, pids)
         self._run_blocking = run_blocking
@@ -110,8 +114,10 @@ class OwnPasses:
         frames, reader = await within_deadline(self._run_blocking(self._read), self._file.name)
         self._reader = reader
         self._tracks = reader.tracks
+        self.left_out = reader.left_out
         if frames is None:
             self.dropped_frames += reader.statistics.dropped_frames
+            self.missing_samples = reader.missing_samples if isinstance(reader, IndexedPass) else 0
             self._reader = None
             self._passes += 1
         return frames
@@ -135,6 +141,8 @@ class LibavPasses:
         self, file: MediaFile, *, loop: bool, run_blocking: RunBlocking, child: ChildProcess | None = None
     ) -> None:
         self.dropped_frames = 0
+        self.left_out: str | None = None
+        self.missing_samples = 0
         self.child = child or ChildProcess(
             CHILD_MODULE,
             (str(file.path), "LOOP" if loop else "ONCE"),
@@ -214,6 +222,8 @@ class LibavPasses:
         match body:
             case {"refused": str(reason)}:
                 raise SourceRejected(f"file: {self._file.name}: {reason}")
+            case {"left_out": str(words)}:
+                self.left_out = words
             case {"end_of_pass": True}:
                 return True
         return False

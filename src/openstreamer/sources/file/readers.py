@@ -8,6 +8,7 @@ from typing import Protocol
 from openstreamer.media.errors import RemoteProtocolError
 from openstreamer.media.frame import Frame
 from openstreamer.media.track import Track
+from openstreamer.sources.base import left_out_of
 from openstreamer.sources.file.opening import MediaFile
 from openstreamer.wire.demuxer import Demuxer, DemuxStatistics, ListedProgram, programs_in
 from openstreamer.wire.flv import FlvDemuxer
@@ -78,6 +79,11 @@ class PassReader(Protocol):
         """What was noticed in this pass."""
         ...
 
+    @property
+    def left_out(self) -> str | None:
+        """In words, what is not carried although the rest is."""
+        ...
+
     def read(self) -> list[Frame] | None:
         """The next frames; empty when a block had none, ``None`` when there is no more.
 
@@ -127,6 +133,11 @@ class StreamedPass:
         return self._demuxer.statistics
 
     @property
+    def left_out(self) -> str | None:
+        """See :class:`PassReader`."""
+        return left_out_of(self._demuxer)
+
+    @property
     def listed_programs(self) -> tuple[ListedProgram, ...]:
         """Those of a transport stream."""
         return programs_in(self._demuxer)
@@ -148,6 +159,7 @@ class IndexedPass:
 
     def __init__(self, file: MediaFile, index: Mp4Index) -> None:
         self.statistics = DemuxStatistics()
+        self.missing_samples = 0  # beyond the end of a file that was cut off
         self._blocks = BlockCache(file)
         self._movie_frames = MovieFrames(self.statistics)
         self._movie_frames.use(index.played)
@@ -159,6 +171,11 @@ class IndexedPass:
     def tracks(self) -> tuple[Track, ...]:
         """See :class:`PassReader`."""
         return self._movie_frames.tracks
+
+    @property
+    def left_out(self) -> str | None:
+        """See :class:`PassReader`."""
+        return self._movie_frames.left_out
 
     def read(self) -> list[Frame] | None:
         """Frames of about one block; see :class:`PassReader`."""
@@ -181,7 +198,8 @@ class IndexedPass:
         if len(payload) < sample.size:
             self.statistics.malformed += 1
             self.statistics.dropped_frames += 1
-            return b""  # beyond the end of a file that was cut off
+            self.missing_samples += 1
+            return b""
         return payload
 
 

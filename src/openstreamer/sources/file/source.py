@@ -88,6 +88,11 @@ class FileSource:
         return programs_in(self.passes)
 
     @property
+    def left_out(self) -> str | None:
+        """In words, what of the file is not carried although the rest is."""
+        return self.passes.left_out if self.passes is not None else None
+
+    @property
     def arrived_ns(self) -> None:
         """Nothing came over a network."""
 
@@ -195,7 +200,9 @@ class FileSource:
             raise SourceRejected(f"file: {self._name}: there is nothing in it that can be played")
         self._clock.end_pass()
         if not self._chosen.loop:
-            raise SourceEnded(f"file: {self._name} ended")
+            missing = self.passes.missing_samples if self.passes is not None else 0
+            cut = f": it is cut off, {missing} samples that it lists are missing" if missing else ""
+            raise SourceEnded(f"file: {self._name} ended{cut}")
 
     async def _end(self) -> None:
         """Raise what ended it, a normal end when the last frame is over."""

@@ -43,6 +43,11 @@ class FlvDemuxer:
         self._failure: OpenstreamerError | None = None
 
     @property
+    def left_out(self) -> str | None:
+        """In words, sound that is not carried beside a picture."""
+        return self._decoder.left_out
+
+    @property
     def tracks(self) -> tuple[Track, ...]:
         """The tracks known so far, video first: the same object for as long as they are the same."""
         return self._decoder.tracks

@@ -87,6 +87,7 @@ class MovieFrames:
         self._start_90k: int | None = None  # of video
         self._with_video = False
         self._restart_offset_90k = 0
+        self.left_out: str | None = None  # in words: sound that is not carried, beside a picture
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -97,13 +98,18 @@ class MovieFrames:
         """What follows belongs to ``movie``. Tracks that are described as before go on undisturbed.
 
         Raises:
-            SourceRejected: nothing in it can be carried, or all video, or all audio, cannot.
+            SourceRejected: its video cannot be carried, or there is none and its audio cannot.
         """
-        chosen = dict(enumerate(_choose(movie, is_video=False)[:MAX_AUDIO_TRACKS], FIRST_AUDIO_TRACK_ID))
-        if video := _choose(movie, is_video=True)[:1]:
+        video, refusal = _choose(movie, is_video=True)
+        if refusal:
+            raise SourceRejected(refusal)
+        audio, refusal = _choose(movie, is_video=False)
+        if not video and not audio:
+            raise SourceRejected(refusal or "MP4: there is neither video nor audio in it")
+        self.left_out = refusal or None
+        chosen = dict(enumerate(audio[:MAX_AUDIO_TRACKS], FIRST_AUDIO_TRACK_ID))
+        if video:
             chosen = {VIDEO_TRACK_ID: video[0]} | chosen
-        if not chosen:
-            raise SourceRejected("MP4: there is neither video nor audio in it")
         unread = sum(bool(track.refusal) for track in movie.tracks)
         self.statistics.unknown_streams += unread
         before = {each.track_id: each for each in self._selected.values()}
@@ -269,14 +275,11 @@ def _first_entry(movie_track: MovieTrack) -> SampleEntry:
     return next(entry for entry in movie_track.entries if not entry.refusal)
 
 
-def _choose(movie: Movie, *, is_video: bool) -> list[MovieTrack]:
+def _choose(movie: Movie, *, is_video: bool) -> tuple[list[MovieTrack], str]:
     """The tracks of this kind that can be carried, the enabled ones first: writers disable further languages.
-
-    Raises:
-        SourceRejected: there are some of the kind, and none can be carried.
+    If there are some of the kind and none can be carried, why.
     """
     tracks = [track for track in movie.tracks if track.is_video is is_video]
     readable = [track for track in tracks if not track.refusal]
-    if tracks and not readable:
-        raise SourceRejected(tracks[0].refusal)
-    return sorted(readable, key=lambda track: not track.enabled)
+    refusal = tracks[0].refusal if tracks and not readable else ""
+    return sorted(readable, key=lambda track: not track.enabled), refusal

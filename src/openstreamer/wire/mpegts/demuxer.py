@@ -322,6 +322,10 @@ class MpegTsDemuxer:
         if not self._ordered:
             where = f" on PID {', '.join(map(str, self._wanted_pids[:8]))}" if self._wanted_pids else ""
             listed = [f"{stream.description} on PID {stream.pid}" for stream in streams]
+            pictures = [stream for stream in streams if stream.is_uncarried_video]
+            if pictures and not where:
+                picture = f"{pictures[0].description} on PID {pictures[0].pid}"
+                return f"MPEG-TS: nothing that can be carried: {picture} is not supported"
             what = ", ".join(listed[:8]) or "programs without a PMT"
             return f"MPEG-TS: nothing that can be carried{where}, only {what}"
         names = ", ".join(stream.description for stream in streams[:8])

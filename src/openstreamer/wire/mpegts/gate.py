@@ -70,7 +70,10 @@ class TrackGate:
                 )
 
     def release(self) -> list[Frame]:
-        """What is held, with the tracks there are; frames of a stream that left the program are dropped."""
+        """What is held, with the tracks there are; frames of a stream that left the program are dropped.
+
+        Raises :class:`SourceRejected` when the picture is scrambled: sound alone must not become a stream.
+        """
         ids = {track.id for track in self.tracks}
         held = [frame for frame in self._held if frame.track.id in ids]
         self._statistics.drop(len(self._held) - len(held))
@@ -78,6 +81,10 @@ class TrackGate:
         self._held_bytes = 0
         if not held:
             return []
+        for stream in () if self.flowing else self._streams:
+            if stream.is_video and stream.scrambled and not stream.clear:
+                info = stream.info
+                raise SourceRejected(f"MPEG-TS: {info.description} on PID {info.pid} is scrambled")
         self.flowing = True
         frames = self._from_the_picture_on(held)
         self._statistics.started = True

@@ -81,12 +81,14 @@ class ProgramTable:
         return self.chosen is not before
 
     def carried(self, program: Program) -> list[ElementaryStreamInfo]:
-        """The streams of a program that are read: of a known codec, and among the wanted PIDs."""
-        return [
-            stream
-            for stream in program.streams
-            if stream.codec is not None and (not self._pids or stream.pid in self._pids)
-        ]
+        """The streams of a program that are read: of a known codec, and among the wanted PIDs.
+
+        None when its picture is not carried: a stream that says it is live must not be without it.
+        """
+        streams = [each for each in program.streams if not self._pids or each.pid in self._pids]
+        carried = [each for each in streams if each.codec is not None]
+        with_video = any(each.codec is not None and each.codec.is_video for each in carried)
+        return [] if not with_video and any(each.is_uncarried_video for each in streams) else carried
 
     def _read_pat(self, section: bytes) -> None:
         pat = parse_pat(section)

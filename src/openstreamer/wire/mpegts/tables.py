@@ -65,6 +65,7 @@ _BY_REGISTRATION = {
     b"Opus": TsCodec.OPUS,
     b"AV01": TsCodec.AV1,
 }
+_UNCARRIED_VIDEO = frozenset((0x01, 0x02, 0x10, 0x21, 0x33, 0xDB, 0xEA))
 _NAMES = {
     0x01: "MPEG-1 video",
     0x02: "MPEG-2 video",
@@ -95,6 +96,11 @@ class ElementaryStreamInfo:
     language: str = "und"
     opus_channels: int = 2
     private_kind: str = ""
+
+    @property
+    def is_uncarried_video(self) -> bool:
+        """Whether it is a picture, of a codec that is not carried."""
+        return self.codec is None and self.stream_type in _UNCARRIED_VIDEO
 
     @property
     def description(self) -> str:
