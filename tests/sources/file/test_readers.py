@@ -11,7 +11,7 @@ import pytest
 from openstreamer.media.errors import RemoteProtocolError, SourceUnreachable
 from openstreamer.media.frame import Frame
 from openstreamer.media.nal import split_annex_b, to_length_prefixed
-from openstreamer.sources.file.libav_child import Refused, _frames
+from openstreamer.sources.file.libav_child import Refused, _choose, _frames
 from openstreamer.sources.file.opening import MediaFile
 from openstreamer.sources.file.readers import BlockCache, Container, open_pass, sniff
 from tests.sources.file.conftest import Mount
@@ -139,7 +139,8 @@ class TestLibav:
     def frames(self, mount: Mount, suffix: str, data: bytes) -> list[Frame]:
         path = mount.put(f"a{suffix}", data)
         with av.open(path) as container:
-            return [frame for _, frame in _frames(container)]
+            chosen, _ = _choose(container)
+            return [frame for _, frame in _frames(container, chosen)]
 
     def test_annex_b_and_adts_become_ours(self, mount: Mount) -> None:
         data = make(".ts", *X264, *AAC, seconds="0.8")

@@ -5,6 +5,7 @@ from pathlib import Path
 import av
 import pytest
 
+from openstreamer.media.errors import SourceRejected
 from openstreamer.media.frame import Frame
 from openstreamer.media.nal import iter_length_prefixed, split_annex_b
 from openstreamer.wire.mpegts import MpegTsDemuxer
@@ -121,9 +122,7 @@ def test_either_of_two_programs(tmp_path: Path) -> None:
     assert sizes == {None: 320, 7: 320, 9: 160}
 
 
-def test_mpeg_2_video_beside_sound_leaves_the_sound(tmp_path: Path) -> None:
+def test_mpeg_2_video_is_refused_with_the_sound_beside_it(tmp_path: Path) -> None:
     data = ffmpeg(tmp_path / "m.ts", *VIDEO, *AUDIO, "-t", "2", "-c:v", "mpeg2video", *AAC, "-f", "mpegts")
-    found, demuxer = demuxed(data)
-    assert [track.codec for track in demuxer.tracks] == ["aac"]
-    assert demuxer.statistics.unknown_streams == 1
-    assert len(found) > 90
+    with pytest.raises(SourceRejected, match=r"MPEG-2 video \(stream type 0x02\) on PID 256 is not supported"):
+        demuxed(data)
