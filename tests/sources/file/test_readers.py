@@ -192,9 +192,16 @@ class TestLibav:
         frames = self.frames(mount, ".mp3", data)
         assert {frame.track.codec for frame in frames} == {"mp3"}
 
-    def test_a_kind_that_cannot_be_carried_is_refused(self, mount: Mount) -> None:
-        data = make(".mkv", *X264, "-c:a", "flac", seconds="0.2")
-        with pytest.raises(Refused, match="audio: flac is not supported"):
+    def test_sound_that_cannot_be_carried_is_left_out_with_words(self, mount: Mount) -> None:
+        path = mount.put("a.mkv", make(".mkv", *X264, "-c:a", "flac", seconds="0.2"))
+        with av.open(path) as container:
+            chosen, left_out = _choose(container)
+            assert left_out == "audio: flac is not supported"
+            assert {frame.track.codec for _, frame in _frames(container, chosen)} == {"h264"}
+
+    def test_a_picture_that_cannot_be_carried_is_refused_with_its_sound(self, mount: Mount) -> None:
+        data = make(".mkv", "-c:v", "mpeg4", *AAC, seconds="0.2")
+        with pytest.raises(Refused, match="video: mpeg4 is not supported"):
             self.frames(mount, ".mkv", data)
 
     def test_languages_are_kept(self, mount: Mount) -> None:

@@ -124,5 +124,5 @@ def test_either_of_two_programs(tmp_path: Path) -> None:
 
 def test_mpeg_2_video_is_refused_with_the_sound_beside_it(tmp_path: Path) -> None:
     data = ffmpeg(tmp_path / "m.ts", *VIDEO, *AUDIO, "-t", "2", "-c:v", "mpeg2video", *AAC, "-f", "mpegts")
-    with pytest.raises(SourceRejected, match=r"MPEG-2 video \(stream type 0x02\) on PID 256 is not supported"):
+    with pytest.raises(SourceRejected, match=r"MPEG-2 video .* on PID 256 is not supported"):
         demuxed(data)
