@@ -164,7 +164,7 @@ async def test_a_publisher_may_leave_and_come_back(make_server: MakeServer) -> N
         assert len(content(frames, video=True)) == turn * 45
     assert await until(lambda: server.listener.statistics.open_connections == 0)
     assert server.listener.statistics.published == 3
-    assert server.listener.statistics.publishing == 0
+    assert await until(lambda: server.listener.statistics.publishing == 0)
 
 
 @pytest.mark.parametrize(
