@@ -4,6 +4,8 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from openstreamer.media.track import TrackKind
 from openstreamer.packager.live import LivePackager
@@ -60,15 +62,10 @@ def test_it_does_not_change_while_key_frames_come_regularly(
 CHECKED_S = 20
 
 
-@pytest.mark.parametrize(
-    ("cuts", "gop"),
-    [
-        (frozenset(), 60),
-        (frozenset({90}), 30),
-        (frozenset({64, 190, 311}), 45),
-        (frozenset({90, 100, 101, 220, 339}), 60),
-    ],
-)
+@settings(max_examples=25)
+@given(st.frozensets(st.integers(61, 30 * CHECKED_S), max_size=20), st.sampled_from([30, 45, 60]))
+@example(frozenset({90, 100, 101, 220, 339}), 60)
+@example(frozenset({85, 114, 168, 186, 228, 272, 318, 349, 366, 405, 425, 554, 594}), 60)
 def test_it_does_not_change_where_scenes_do(cuts: frozenset[int], gop: int) -> None:
     """Key frames at scene changes too, as x264 puts them: then a segment ends early rather than late."""
     packager = LivePackager(PackagerOptions(), 1)

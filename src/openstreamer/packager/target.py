@@ -14,7 +14,9 @@ from openstreamer.media.frame import Frame
 from openstreamer.packager.segment import Opening
 
 _ROUNDING_S: Final = 0.005  # timestamps rounded to milliseconds, over a few key frames
-_DISTANCES_KEPT: Final = 8  # of key frames; the next one is expected within the longest of these
+# The next key frame is expected within the longest distance of this time: the one that the encoder keeps
+# while no scene changes, which many changes in a row hide.
+_REMEMBERED_90K: Final = 60 * 90_000
 
 
 class TargetDuration:
@@ -30,7 +32,8 @@ class TargetDuration:
         self.adopt(segment_target_s, early_90k)
         self._last_key_90k: int | None = None
         self._distance_90k = 0  # the longest of key frames in the growing segment
-        self._distances_90k: deque[int] = deque(maxlen=_DISTANCES_KEPT)
+        # Key frames by PTS and their distance to the one before, as far as none after it was as long.
+        self._distances_90k: deque[tuple[int, int]] = deque()
 
     def adopt(self, segment_target_s: float, early_90k: int) -> None:
         """Segments shall have another length from now on. Longer ones make the value grow before the first
@@ -52,14 +55,23 @@ class TargetDuration:
             self._distance_90k = 0
         else:
             self._distance_90k = max(self._distance_90k, frame.pts_90k - before)
-            self._distances_90k.append(frame.pts_90k - before)
+            self._remember(frame.pts_90k, frame.pts_90k - before)
+
+    def _remember(self, key_90k: int, distance_90k: int) -> None:
+        distances = self._distances_90k
+        while distances and distances[-1][1] <= distance_90k:
+            distances.pop()
+        while distances and distances[0][0] < key_90k - _REMEMBERED_90K:
+            distances.popleft()
+        distances.append((key_90k, distance_90k))
 
     def ends_early(self, growing: Opening, key_90k: int) -> bool:
         """Whether the growing segment of video has to end at a key frame before its target: until the next
         one it could become too long."""
         if not self._certain:
             return False
-        longest_90k = key_90k + max(self._distances_90k, default=0) - growing.pts_90k
+        distance_90k = self._distances_90k[0][1] if self._distances_90k else 0
+        longest_90k = key_90k + distance_90k - growing.pts_90k
         return _rounded(longest_90k / 90_000 + _slack_s(growing)) > self.seconds
 
     def video_ends(self, growing: Opening, until_90k: int) -> None:
