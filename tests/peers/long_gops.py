@@ -133,10 +133,13 @@ class Watched:
 def watch(watched: list[Watched], seconds: float) -> None:
     """Look at all of them until the time is over."""
     until_s = time.monotonic() + seconds
-    while time.monotonic() < until_s:
+
+    def look() -> bool:
         for each in watched:
             each.look()
-        time.sleep(0.2)
+        return time.monotonic() >= until_s
+
+    until(look, "the time is over", seconds + 60)
 
 
 def pulled(server: Server, code: str, url: str) -> Watched:
@@ -207,11 +210,17 @@ def joins(site: Site, server: Server, clip: Path, count: int) -> list[str]:
         return lines
 
 
-def probed(site: Site, clip: Path) -> list[str]:
-    """What the command line says of RTMP."""
+def probed(site: Site, server: Server, clip: Path) -> list[str]:
+    """What the command line says of RTMP, joined behind a key frame: the server has had it."""
     rtmp = site.rtmp("live/probed")
     with peer(*sent(clip, "-f", "flv", rtmp), log=site.directory / "probed.log"):
-        time.sleep(3)  # joined behind the first key frame
+        watched = pulled(server, "probed", rtmp)
+
+        def has_begun() -> bool:
+            watched.look()
+            return watched.first_after_s is not None
+
+        until(has_begun, "the first key frame")
         said = subprocess.run(
             ("openstreamer", "probe", rtmp), capture_output=True, text=True, timeout=60, check=False
         )
@@ -242,7 +251,7 @@ def main() -> None:
         ):
             asked = [pool.submit(cuts, site, server, clips[gop_s], gop_s, options.cuts) for gop_s in clips]
             asked.append(pool.submit(restarts, site, server, clips[2], options.cuts // 2))
-            lines = joins(site, server, clips[10], options.joins) + probed(site, clips[10])
+            lines = joins(site, server, clips[10], options.joins) + probed(site, server, clips[10])
             print(*(each.result() for each in asked), *lines, sep="\n")
 
 
