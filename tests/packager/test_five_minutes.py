@@ -3,16 +3,13 @@
 from collections.abc import Iterator
 from fractions import Fraction
 
-from openstreamer.media.h264 import H264Config
-from openstreamer.media.track import Track
 from tests.support.hls_checker import HlsChecker
 from tests.support.made_streams import MadeStream
-from tests.support.media import PPS, SPS
+from tests.support.media import OTHER_VIDEO
 from tests.support.watching import FIRST_MSN, Watched
 
 MINUTES_5_S = 300
 NTSC = Fraction(30_000, 1001)
-OTHER_VIDEO = Track(1, H264Config((SPS,), (PPS + b"\x80",)))
 
 
 def day(start: MadeStream) -> Iterator[MadeStream]:

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import pytest
 
-from openstreamer.media.aac import AacConfig
 from openstreamer.media.frame import Frame
 from openstreamer.media.h264 import H264Config
 from openstreamer.media.opus import OpusConfig
@@ -18,20 +17,12 @@ from openstreamer.packager.sound import MAX_WAITING_AUDIO_FRAMES
 from tests.support.clips import clip
 from tests.support.hls_checker import HlsChecker
 from tests.support.made_streams import START_90K, MadeStream
-from tests.support.media import AUDIO, PPS, SPS, VIDEO, audio, video
+from tests.support.media import AUDIO, AUDIO_44K, OTHER_VIDEO, PPS, SPS, VIDEO, audio, video
 from tests.support.mp4_reader import samples
 from tests.support.watching import FIRST_MSN, Watched, media
 
 NTSC_FILM, NTSC, NTSC_DOUBLE = Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001)
-AUDIO_44K = Track(2, AacConfig(bytes.fromhex("1210")))
 AC3 = Track(2, clip(video=None, audio="ac3")[0].track.audio)
-OTHER_VIDEO = Track(1, H264Config((SPS,), (PPS + b"\x80",)))
-
-
-def assert_no_problems(watched: Watched) -> None:
-    watched.checker.finish()
-    assert not watched.checker.problems
-    assert watched.checker.playlists_checked > 50
 
 
 @pytest.mark.parametrize(
@@ -55,7 +46,7 @@ def assert_no_problems(watched: Watched) -> None:
 def test_playlists_keep_every_rule(stream: MadeStream) -> None:
     watched = Watched().run(replace(stream, seconds=40))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert watched.presentation.packager.target_duration_s == 2
 
 
@@ -101,7 +92,7 @@ def test_frames_may_be_held_until_they_are_due_and_nothing_becomes_ready_later(s
 def test_key_frames_ten_seconds_apart_let_the_target_duration_grow_once() -> None:
     watched = Watched(HlsChecker(target_may_grow=True)).run(MadeStream(seconds=82, fps=Fraction(25), gop=250))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert watched.presentation.packager.target_duration_s == 10
     assert {round(segment.duration_s) for segment in watched.video} == {10}
 
@@ -186,7 +177,7 @@ def test_a_new_source_with_the_same_configuration_is_no_discontinuity() -> None:
     first = MadeStream(seconds=7.5)
     watched = Watched().run(first, first.after(seconds=30))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert not any(segment.opening.discontinuity for segment in watched.video + watched.audio)
     cut = next(segment for segment in watched.video if segment.opening.epoch == 2)
     assert cut.start_pts_90k == first.end_90k
@@ -208,7 +199,7 @@ def test_a_parameter_change_is_one_discontinuity_at_the_same_number_everywhere(
     first = MadeStream(seconds=7.5)
     watched = Watched().run(first, first.after(seconds=30, **change))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     marked = [[s.msn for s in track if s.opening.discontinuity] for track in (watched.video, watched.audio)]
     assert marked[0] == marked[1]
     assert len(marked[0]) == 1
@@ -224,7 +215,7 @@ def test_a_discontinuity_that_slid_out_is_counted() -> None:
     text = watched.text("video.m3u8")
     assert "#EXT-X-DISCONTINUITY\n" not in text
     assert "#EXT-X-DISCONTINUITY-SEQUENCE:1\n" in text
-    assert_no_problems(watched)
+    watched.assert_no_problems()
 
 
 def test_a_number_given_by_the_source_is_no_parameter() -> None:
@@ -232,7 +223,7 @@ def test_a_number_given_by_the_source_is_no_parameter() -> None:
     renumbered = first.after(video=Track(256, VIDEO.config), audio=Track(257, AUDIO.config), seconds=20)
     watched = Watched().run(first, renumbered)
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert not any(segment.opening.discontinuity for segment in watched.video)
 
 
@@ -240,7 +231,7 @@ def test_part_target_stays_when_the_new_frames_fill_it() -> None:
     first = MadeStream(seconds=7.5)
     watched = Watched().run(first, first.after(fps=Fraction(25), gop=25, seconds=30))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert watched.presentation.packager.part_target_s == 0.334
 
 
@@ -255,7 +246,7 @@ def test_part_target_changes_when_no_number_of_new_frames_fills_it() -> None:
 def test_silent_video_does_not_hold_audio_up_and_returns_with_a_key_frame() -> None:
     watched = Watched(HlsChecker(tracks_may_stall=True)).run(MadeStream(seconds=31, video_silent=(7.3, 13)))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert [s.msn - FIRST_MSN for s in watched.video if s.gap] == [5, 6]
     assert not any(s.gap for s in watched.audio)
     assert all(s.independent for s in watched.video)
@@ -291,7 +282,7 @@ def test_a_track_that_is_new_joins_at_a_discontinuity() -> None:
     first = MadeStream(seconds=7, audio=None)
     watched = Watched().run(first, first.after(audio=AUDIO, seconds=30))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert watched.audio[0].opening.discontinuity
 
 
@@ -304,7 +295,7 @@ def test_after_a_flush_the_playlist_goes_on_with_a_new_segment() -> None:
     watched.checker = HlsChecker(continuous=False)
     watched.run(first.after(seconds=30))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     back = next(s for s in watched.video if s.opening.epoch == 2)
     before = watched.video[back.msn - FIRST_MSN - 1]
     assert back.program_date_time_ms - before.program_date_time_ms == pytest.approx(10_400, abs=60)
@@ -320,7 +311,7 @@ def test_program_date_time_never_falls() -> None:
     watched.wall_offset_ms -= 5_000  # somebody set the clock back
     watched.run(first.after(seconds=30))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
 
 
 @pytest.mark.parametrize(("from_s", "until_s", "frames"), [(12.2, 12.9, 21), (12.34, 12.53, 6)])
@@ -331,7 +322,7 @@ def test_a_picture_that_stands_keeps_its_duration(from_s: float, until_s: float,
     for frame in moving:
         watched.take(watched.presentation.push([frame], (VIDEO,), frame.pts_90k // 90))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert {round(s.duration_s, 3) for s in watched.video[1:]} == {2.0}
     assert max(sample.duration for sample in media(watched.video)) == frames * 3000
 
@@ -400,7 +391,7 @@ def test_key_frames_that_come_back_after_long_begin_the_segments() -> None:
 def test_a_stream_whose_every_picture_is_a_segment_can_be_played() -> None:
     watched = Watched().run(MadeStream(seconds=330, fps=Fraction(1, 2), gop=1, audio=None))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert watched.presentation.packager.part_target_s == 2
 
 
@@ -482,7 +473,7 @@ def test_only_the_window_and_the_grace_segments_are_kept() -> None:
 def test_audio_lost_around_a_cut_leaves_no_hole() -> None:
     watched = Watched(HlsChecker(tracks_may_stall=True)).run(MadeStream(seconds=30, audio_silent=(4.6, 5.9)))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert not any(s.gap for s in watched.audio)
     found = media(watched.audio)
     assert max(sample.duration for sample in found) > 1.3 * 48_000
@@ -526,7 +517,7 @@ def test_a_picture_joins_a_stream_that_had_sound_only() -> None:
     first = MadeStream(seconds=7, video=None)
     watched = Watched().run(first, first.after(video=VIDEO, seconds=30))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert not any(s.gap for s in watched.video + watched.audio)
     assert watched.video[0].opening.discontinuity
 

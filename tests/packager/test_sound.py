@@ -5,25 +5,15 @@ from itertools import pairwise
 
 import pytest
 
-from openstreamer.media.aac import AacConfig
-from openstreamer.media.h264 import H264Config
 from openstreamer.media.track import Track
 from openstreamer.packager.silence import silent_frame
 from tests.support.clips import clip
 from tests.support.hls_checker import HlsChecker
 from tests.support.made_streams import START_90K, MadeStream
-from tests.support.media import AUDIO, PPS, SPS, VIDEO
+from tests.support.media import AUDIO, AUDIO_44K, OTHER_VIDEO, VIDEO
 from tests.support.watching import FIRST_MSN, Watched, media
 
-AUDIO_44K = Track(2, AacConfig(bytes.fromhex("1210")))
 AC3 = Track(2, clip(video=None, audio="ac3")[0].track.audio)
-OTHER_VIDEO = Track(1, H264Config((SPS,), (PPS + b"\x80",)))
-
-
-def assert_no_problems(watched: Watched) -> None:
-    watched.checker.finish()
-    assert not watched.checker.problems
-    assert watched.checker.playlists_checked > 50
 
 
 def watch_sound_change(
@@ -115,7 +105,7 @@ def test_audio_that_changes_alone_waits_for_the_next_key_frame() -> None:
     changed = replace(first.after(audio=AUDIO_44K, seconds=20), epoch=1)
     watched = Watched(HlsChecker(tracks_may_stall=True)).run(first, changed)
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert [s.msn for s in watched.video if s.opening.discontinuity] == [
         s.msn for s in watched.audio if s.opening.discontinuity
     ]
@@ -130,7 +120,7 @@ def test_silence_lasts_from_the_end_of_the_old_sound_to_the_key_frame_where_the_
             frame.track = AUDIO_44K
         watched.take(watched.presentation.push([frame], first.tracks, frame.pts_90k // 90 + 300))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     (number,) = marked_numbers(watched)
     assert watched.video[number - FIRST_MSN].start_pts_90k == START_90K + 16 * 90_000
     found = media([s for s in watched.audio if s.msn < number])
@@ -143,7 +133,7 @@ def test_silence_lasts_from_the_end_of_the_old_sound_to_the_key_frame_where_the_
 def test_silent_audio_does_not_hold_video_up_and_is_replaced_by_silence() -> None:
     watched = Watched().run(MadeStream(seconds=30, audio_silent=(7, 13)))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert [s.duration_s for s in watched.video] == [1.0] + [2.0] * 14
     assert not any(s.gap for s in watched.audio)
     silent = [sample.data for sample in media(watched.audio) if sample.data == silent_frame(AUDIO.audio)]
@@ -159,7 +149,7 @@ def test_audio_that_falls_silent_again_and_again_is_replaced_every_time() -> Non
         if frame.track is not AUDIO or not any(start <= at_s < end for start, end in holes_s):
             watched.take(watched.presentation.push([frame], stream.tracks, frame.pts_90k // 90))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     made_up = [sample for sample in media(watched.audio) if sample.data == silent_frame(AUDIO.audio)]
     assert len(made_up) * 1024 / 48_000 == pytest.approx(3 * 3.5, abs=0.1)
 
@@ -168,7 +158,7 @@ def test_silent_audio_of_a_codec_without_coded_silence_leaves_gaps() -> None:
     stream = MadeStream(seconds=30, audio=AC3, audio_silent=(7, 13))
     watched = Watched(HlsChecker(tracks_may_stall=True)).run(stream)
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert [s.duration_s for s in watched.video] == [1.0] + [2.0] * 14
     assert [s.msn - FIRST_MSN for s in watched.audio if s.gap] == [4, 5, 6]
     assert "#EXT-X-GAP" in watched.text("audio.m3u8")
@@ -178,7 +168,7 @@ def test_silent_audio_of_a_codec_without_coded_silence_leaves_gaps() -> None:
 def test_audio_that_is_very_late_is_waited_for_once_that_is_known() -> None:
     watched = Watched().run(MadeStream(seconds=40, audio_late_s=3))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     made_up = silent_frame(AUDIO.audio)
     assert not any(sample.data == made_up for sample in media(watched.audio[6:]))
 
@@ -188,6 +178,6 @@ def test_a_source_without_audio_goes_on_with_silence() -> None:
     second = first.after(audio=None, seconds=20)
     watched = Watched().run(first, second, second.after(audio=AUDIO, seconds=20))
 
-    assert_no_problems(watched)
+    watched.assert_no_problems()
     assert not any(s.gap for s in watched.audio)
     assert [s.opening.discontinuity for s in watched.audio].count(True) == 2

@@ -12,6 +12,9 @@ AAC_48K_STEREO = bytes.fromhex("1190")
 
 VIDEO = Track(1, H264Config((SPS,), (PPS,)))
 AUDIO = Track(2, AacConfig(AAC_48K_STEREO))
+# The same with other configurations.
+OTHER_VIDEO = Track(1, H264Config((SPS,), (PPS + b"\x80",)))
+AUDIO_44K = Track(2, AacConfig(bytes.fromhex("1210")))
 
 
 def video(

@@ -41,6 +41,12 @@ class Watched:
                 self.take(self.presentation.push(batch, stream.tracks, newest // 90 + self.wall_offset_ms))
         return self
 
+    def assert_no_problems(self) -> None:
+        """Nothing is to be said against what was seen, and enough was."""
+        self.checker.finish()
+        assert not self.checker.problems
+        assert self.checker.playlists_checked > 50
+
     def flush(self) -> "Watched":
         self.take(self.presentation.flush())
         return self
