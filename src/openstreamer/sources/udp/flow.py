@@ -73,9 +73,8 @@ class DatagramFlow:
         self.kind = FlowKind.UNKNOWN
         self.numbered = 0  # datagrams taken as RTP
         self.strays = 0
-        self.usual_bytes = (
-            -1
-        )  # datagrams of this size that begin with a sync byte are to be taken as they are
+        # Datagrams of this size that begin with a sync byte are to be taken as they are.
+        self.usual_bytes = -1
 
     @property
     def lost(self) -> int:
@@ -173,7 +172,7 @@ class DatagramFlow:
             self.usual_bytes = len(data) if data[0] == SYNC_BYTE else -1
             return [data]
         if data[_offset(self._distance) :][:1] == _SYNC:
-            # Pieces that by chance were whole so far go on like that
+            # Pieces of a stream that were whole packets so far, by chance.
             self._become(FlowKind.BYTES)
             return [data]
         is_stray = _is_version_2(data)
