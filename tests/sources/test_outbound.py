@@ -1,6 +1,7 @@
 """Outgoing connections: names, addresses, the guard, TLS, deadlines."""
 
 import asyncio
+import errno
 import socket
 import ssl
 import threading
@@ -12,7 +13,7 @@ import uvloop
 
 from openstreamer.access.egress import EgressGuard
 from openstreamer.media.errors import SourceError, SourceRejected, SourceUnreachable
-from openstreamer.sources.outbound import Address, Outbound, SystemResolver, Target
+from openstreamer.sources.outbound import Address, Outbound, SystemResolver, Target, reason_of
 from tests.contract.leftovers import nothing_left_behind
 from tests.support.certificates import make_certificate
 from tests.support.raw_peer import port_of, raw_server
@@ -205,3 +206,17 @@ async def test_a_lookup_that_gets_no_thread_gives_its_place_back(monkeypatch: py
     for _ in range(2):  # the second one would wait for the place of the first
         with pytest.raises(OSError, match="no thread left"):
             await resolver.resolve("localhost", 80)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionResetError(), "the connection was closed"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "the connection was closed"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('::1', 1)"), "connection refused"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "there is no route to it"),
+        (OSError(errno.ENOBUFS, "No buffer space available"), "no buffer space available"),
+    ],
+)
+def test_errors_of_the_network_are_said_in_words(error: OSError, words: str) -> None:
+    assert reason_of(error) == words

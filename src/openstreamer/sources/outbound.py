@@ -207,6 +207,8 @@ def reason_of(err: OSError) -> str:
     """What went wrong, without the addresses and numbers that some errors carry in their text."""
     if isinstance(err, ConnectionRefusedError):
         return "connection refused"
+    if isinstance(err, ConnectionResetError):  # of the loop too, which gives no number: a handshake that ended
+        return "the connection was closed"
     if err.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
         return "there is no route to it"
     return (err.strerror or type(err).__name__).lower()
