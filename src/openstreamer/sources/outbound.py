@@ -207,7 +207,7 @@ def reason_of(err: OSError) -> str:
     """What went wrong, without the addresses and numbers that some errors carry in their text."""
     if isinstance(err, ConnectionRefusedError):
         return "connection refused"
-    if isinstance(err, ConnectionResetError):  # of the loop too, which gives no number: a handshake that ended
+    if isinstance(err, ConnectionResetError):  # also a handshake that ended, without a number
         return "the connection was closed"
     if err.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
         return "there is no route to it"
