@@ -47,7 +47,7 @@ def secure_server(server: Server, certificate: tuple[Path, Path]) -> Server:
     assert server.stop() == 0
     server.rtmp = ""  # a free port, and so another for RTMPS
     server.start()
-    assert f"rtmps://{server.rtmps}/live/" in server.log()
+    until(lambda: f"rtmps://{server.rtmps}/live/" in server.log(), "the server says where to publish")
     return server
 
 
