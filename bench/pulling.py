@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from socket import SOCK_DGRAM, socket
 
@@ -188,11 +188,17 @@ def _sender(plan: Plan, kind: str, count: int, times: Path) -> Iterator[list[str
 
 
 def _free_ports(count: int) -> list[int]:
+    """Below the ports that the kernel gives to whoever does not care, such as the sender's own sockets."""
+    ports = iter(range(20_000, 32_000))
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket(type=SOCK_DGRAM)) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        found: list[int] = []
+        while len(found) < count:
+            port = next(ports)
+            probe = stack.enter_context(socket(type=SOCK_DGRAM))
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+        return found
 
 
 @contextmanager
